@@ -1,0 +1,1 @@
+"""The web process: FastAPI and Jinja2. It never imports torch."""

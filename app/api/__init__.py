@@ -1,0 +1,26 @@
+"""The REST API: the same resources as the pages, as JSON below /api/v1; one file per resource."""
+
+from fastapi import APIRouter
+
+from app.api import (
+    checkpoints,
+    classifiers,
+    datasets,
+    evaluations,
+    events,
+    explanations,
+    images,
+    jobs,
+    studio,
+    synthetic_sets,
+    tokens,
+    uploads,
+)
+
+routers: list[APIRouter] = [
+    each.router
+    for each in (
+        uploads, datasets, images, jobs, events, checkpoints, synthetic_sets, classifiers, evaluations, explanations,
+        tokens, studio,
+    )
+]  # fmt: skip

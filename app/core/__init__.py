@@ -1,0 +1,1 @@
+"""What the web process and the workers both need: settings, database, queue, storage, images, errors, logging."""

@@ -1,0 +1,156 @@
+"""The bytes of one upload on our disk, between its arrival and its import.
+
+An archive is one file, written from front to back in pieces. A folder arrives in batches, in any order, some of them
+twice: each file lies under the hash of its path, and each batch leaves a list of what it brought.
+"""
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from app.core import relative_paths
+from app.core.archives import Extracted, Limits, Member, extract, list_members, unique
+from app.core.config import Settings
+from app.core.errors import BadInputError, ConflictError, DiskFullError, TooLargeError
+from models import Upload, UploadKind
+
+CHUNK = 1 << 20
+RESERVE_BYTES = 200_000_000  # left free on the disk, so that the database can still write
+
+
+class Received(NamedTuple):
+    """A file of a folder that has arrived. added_bytes: 0 and is_new False if it had arrived before."""
+
+    path: str
+    size: int
+    is_new: bool
+
+
+class UploadFolder:
+    def __init__(self, settings: Settings, upload: Upload) -> None:
+        self.folder = settings.uploads_dir / str(upload.id)
+        self.kind = upload.kind
+        self._max_bytes = int(settings.max_upload_gb * 1e9)
+        self._max_files = settings.max_files
+        self.limits = Limits(max_entries=settings.max_files, max_bytes=int(settings.max_unpacked_gb * 1e9))
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "archive"
+
+    @property
+    def archive_bytes(self) -> int:
+        """How much of the archive has arrived."""
+        return self.archive.stat().st_size if self.archive.exists() else 0
+
+    def append(self, offset: int, chunk: bytes) -> int:
+        """Write the next piece of the archive, which must begin where the last one ended; returns the new size."""
+        self._check_kind(UploadKind.ARCHIVE)
+        have = self.archive_bytes
+        if offset != have:
+            raise ConflictError(
+                f"This piece begins at byte {offset:,}, but {have:,} have arrived.", hint=f"Go on at byte {have}."
+            )
+        self._check_room(have + len(chunk), len(chunk))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.archive.open("ab") as file:
+            file.write(chunk)
+        return have + len(chunk)
+
+    def receive_archive(self, source: BinaryIO) -> int:
+        """Write a whole archive from `source`, instead of what arrived before; returns its size."""
+        self._check_kind(UploadKind.ARCHIVE)
+        self.archive.unlink(missing_ok=True)
+        size = 0
+        while chunk := source.read(CHUNK):
+            size = self.append(size, chunk)
+        return size
+
+    def receive_file(self, path: str, source: BinaryIO, *, bytes_so_far: int) -> Received:
+        """Write one file of a folder. `bytes_so_far`: what the upload has without it."""
+        self._check_kind(UploadKind.FOLDER)
+        path = relative_paths.clean(path)
+        if path.endswith("/"):
+            raise BadInputError(f"{path} names a folder; send files.")
+        target = self._file(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not target.exists()
+        partial = target.with_name(f"{uuid.uuid4().hex}.part")
+        try:
+            size = self._copy(source, partial, bytes_so_far)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return Received(path, size, is_new)
+
+    def note_batch(self, received: list[Received]) -> None:
+        """Remember the files of one batch, once they are all there."""
+        lists = self.folder / "lists"
+        lists.mkdir(parents=True, exist_ok=True)
+        target = lists / f"{uuid.uuid4().hex}.json"
+        partial = target.with_suffix(".part")
+        partial.write_text(json.dumps([[file.path, file.size] for file in received]))
+        partial.replace(target)
+
+    def members(self) -> list[Member]:
+        """All files of the upload, with what speaks against taking them; of a folder, sorted by path."""
+        if self.kind == UploadKind.ARCHIVE:
+            if not self.archive.exists():
+                raise ConflictError("Nothing of the archive has arrived yet.", hint="Send its bytes first.")
+            return list_members(self.archive, limits=self.limits)
+        return unique(Member(path, size) for path, size in sorted(self._listed().items()))
+
+    def files(self, wanted: Container[str], scratch: Path) -> Iterator[Extracted]:
+        """The `wanted` files, one by one. Those of an archive are written into `scratch`; delete them when done."""
+        if self.kind == UploadKind.ARCHIVE:
+            yield from extract(self.archive, scratch, wanted=wanted, limits=self.limits)
+            return
+        for path in sorted(self._listed()):
+            if path in wanted:
+                yield Extracted(path, self._file(path), None)
+
+    def delete(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _listed(self) -> dict[str, int]:
+        lists = (json.loads(file.read_text()) for file in (self.folder / "lists").glob("*.json"))
+        listed = {path: size for entries in lists for path, size in entries}
+        return {path: self._file(path).stat().st_size for path in listed}  # the last to arrive of two counts
+
+    def _file(self, path: str) -> Path:
+        name = hashlib.sha256(path.encode()).hexdigest()
+        return self.folder / "files" / name[:2] / name[2:]
+
+    def _copy(self, source: BinaryIO, target: Path, bytes_so_far: int) -> int:
+        size = 0
+        with target.open("wb") as file:
+            while chunk := source.read(CHUNK):
+                size += len(chunk)
+                self._check_room(bytes_so_far + size, len(chunk))
+                file.write(chunk)
+        return size
+
+    def _check_kind(self, kind: UploadKind) -> None:
+        if self.kind != kind:
+            raise ConflictError(
+                f"This upload is for {_ARTICLE[self.kind]}, not for {_ARTICLE[kind]}.", hint="Start another upload."
+            )
+
+    def _check_room(self, total_bytes: int, next_bytes: int) -> None:
+        if total_bytes > self._max_bytes:
+            raise TooLargeError(
+                f"The upload is larger than {self._max_bytes / 1e9:.3g} GB.",
+                hint="Split it into several, or raise PHANTOM_MAX_UPLOAD_GB.",
+            )
+        present = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        if shutil.disk_usage(present).free < next_bytes + RESERVE_BYTES:
+            raise DiskFullError(
+                f"There is no room left for uploads in {present}.", hint="Free some disk space, then try again."
+            )
+
+
+_ARTICLE = {UploadKind.ARCHIVE: "an archive", UploadKind.FOLDER: "a folder"}

@@ -1,0 +1,43 @@
+"""The pages: HTML, one file per resource, each with its page dataclass."""
+
+from fastapi import APIRouter
+
+from app.pages import (
+    api_docs,
+    checkpoints,
+    classifiers,
+    compare,
+    datasets,
+    demo,
+    evaluations,
+    explanations,
+    files,
+    help_page,
+    home,
+    job_forms,
+    jobs,
+    sign_in,
+    synthetic_sets,
+    tokens,
+    workers,
+)
+
+routers: list[APIRouter] = [
+    home.router,
+    sign_in.router,
+    datasets.router,
+    job_forms.router,  # before jobs: /jobs/new is no job
+    jobs.router,
+    checkpoints.router,
+    synthetic_sets.router,
+    classifiers.router,
+    evaluations.router,
+    explanations.router,
+    compare.router,
+    workers.router,
+    tokens.router,
+    help_page.router,
+    files.router,
+    demo.router,
+    api_docs.router,
+]

@@ -1,0 +1,121 @@
+"""Rename, describe and delete datasets.
+
+Files in storage may be shared with other datasets; only those that nobody else names are deleted, after the commit.
+"""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from app.core.commits import after_commit
+from app.core.errors import ConflictError
+from app.core.storage import Storage
+from app.services.datasets.names import make_room, refuse_taken
+from app.services.identity import Identity
+from app.services.rows import clean_name, count, note, refuse_if_a_job_needs
+from models import (
+    FINISHED,
+    Checkpoint,
+    Classifier,
+    Dataset,
+    DatasetVersion,
+    Evaluation,
+    ExplanationItem,
+    Image,
+    Job,
+    JobKind,
+    RefusedFile,
+    SyntheticSet,
+)
+
+
+def rename(session: Session, who: Identity, dataset: Dataset, name: str) -> Dataset:
+    name = clean_name(name)
+    if name == dataset.name:
+        return dataset
+    refuse_taken(session, dataset.project_id, name)
+    make_room(session, dataset.project_id, name)
+    note(session, who, "rename", dataset)
+    dataset.name = name
+    session.flush()
+    return dataset
+
+
+def describe(session: Session, dataset: Dataset, description: str) -> Dataset:
+    dataset.description = description.strip()
+    session.flush()
+    return dataset
+
+
+def delete(session: Session, who: Identity, dataset: Dataset, *, storage: Storage) -> None:
+    """Delete it with its images, and their files once that is committed.
+
+    ConflictError while something was made from it, or while a job is using it.
+    """
+    _refuse_if_used(session, dataset)
+    if dataset.job_id is not None and session.get_one(Job, dataset.job_id).state not in FINISHED:
+        raise ConflictError(
+            f"Dataset {dataset.name!r} is still being imported.", hint=f"Cancel job {dataset.job_id} first."
+        )
+    refuse_if_a_job_needs(session, who, option="dataset_id", row_id=dataset.id, noun="dataset")
+    note(session, who, "delete", dataset)
+    keys = _delete_rows(session, dataset)
+    if not _an_import_is_under_way(session):  # it may have just stored a file of the same content
+        unused = keys - _still_used(session, keys)
+        after_commit(session, lambda: _delete_files(storage, unused))
+
+
+def _delete_files(storage: Storage, keys: Collection[str]) -> None:
+    for key in keys:
+        storage.delete(key)
+
+
+def _refuse_if_used(session: Session, dataset: Dataset) -> None:
+    mine = select(DatasetVersion.id).where(DatasetVersion.dataset_id == dataset.id)
+    explained = select(Image.id).where(Image.version_id.in_(mine))
+    used = {
+        "checkpoints": count(session, Checkpoint.version_id.in_(mine)),
+        "synthetic sets": count(session, SyntheticSet.version_id.in_(mine)),
+        "classifiers": count(session, Classifier.version_id.in_(mine)),
+        "evaluations": count(session, Evaluation.version_id.in_(mine)),
+        "explained images": count(session, ExplanationItem.image_id.in_(explained)),
+    }
+    found = ", ".join(f"{number} {noun}" for noun, number in used.items() if number)
+    if found:
+        raise ConflictError(
+            f"Dataset {dataset.name!r} cannot be deleted: there are {found} made from it.",
+            hint="Delete those first: they could not say what they came from.",
+        )
+
+
+def _delete_rows(session: Session, dataset: Dataset) -> set[str]:
+    """Delete the dataset's rows; returns the storage keys its images had."""
+    mine = select(DatasetVersion.id).where(DatasetVersion.dataset_id == dataset.id)
+    pairs = session.execute(select(Image.stored_sha256, Image.thumbnail_sha256).where(Image.version_id.in_(mine)))
+    keys = {key for pair in pairs for key in pair}
+    session.execute(sql_delete(Image).where(Image.version_id.in_(mine)))
+    session.execute(sql_delete(RefusedFile).where(RefusedFile.version_id.in_(mine)))
+    session.delete(dataset)
+    session.flush()
+    return keys
+
+
+def _still_used(session: Session, keys: Collection[str], *, at_once: int = 500) -> set[str]:
+    used: set[str] = set()
+    for part in _parts(sorted(keys), at_once):
+        pairs = select(Image.stored_sha256, Image.thumbnail_sha256).where(
+            or_(Image.stored_sha256.in_(part), Image.thumbnail_sha256.in_(part))
+        )
+        used |= {key for pair in session.execute(pairs) for key in pair}
+    return used
+
+
+def _parts(keys: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [keys[at : at + size] for at in range(0, len(keys), size)]
+
+
+def _an_import_is_under_way(session: Session) -> bool:
+    waiting = select(Job.id).where(Job.kind == JobKind.IMPORT_DATASET, Job.state.not_in(FINISHED)).limit(1)
+    return session.scalar(waiting) is not None

@@ -1,0 +1,267 @@
+"""How long a job will take and how much room it needs, before it starts.
+
+The work is counted (costs.py) and divided by the speed that a worker measured of itself. Once jobs of the same kind
+have ended on this machine, their own speed takes the place of the guess. The answer is a range, and says what it rests on.
+"""
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.services import costs
+from app.services.costs import ADAM_EMA_BYTES, Cost
+from app.services.prepare import num_images
+from models import (
+    Checkpoint,
+    Classifier,
+    DatasetVersion,
+    Job,
+    JobState,
+    Split,
+    SyntheticSet,
+    TrainOn,
+    Upload,
+    Worker,
+    db_now,
+)
+from models.specs import (
+    SPEC_OF,
+    EvaluateSpec,
+    ExplainSpec,
+    ImportSpec,
+    JobSpec,
+    SampleSpec,
+    TrainClassifierSpec,
+    TrainDiffusionSpec,
+)
+
+SPREAD_GUESSED = 2.0  # a guess may be wrong by so much either way
+SPREAD_MEASURED = 1.35
+MOST_FINISHED = 7  # jobs that a measurement is taken from
+ASSUMED_GFLOPS = 40.0  # one core of a common CPU, when no worker has said how fast it is
+EFFICIENCY = 0.8  # share of the measured speed that whole networks reach: 0.87 measured for UNets, 1.1 for a ResNet-18
+GPU_PASS_S = 0.006  # a small network's pass on a GPU takes as long as starting its kernels does
+ALIKE = 4.0  # steps whose work differs by no more than this factor run at a like speed
+PROCESS_BYTES = 700_000_000  # torch itself
+START_S = 5.0  # loading libraries, decoding images
+FILES_PER_S = 150.0
+WORKER_ALIVE_S = 60
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """seconds_low and seconds_high span what is likely; basis says in words where the figures come from."""
+
+    seconds_low: float
+    seconds_high: float
+    memory_bytes: int
+    disk_bytes: int
+    basis: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job amounts to.
+
+    macs: multiply-adds in all. steps: in the unit of the job's own rate. passes: runs of a network that must wait for
+    each other. Bytes in memory and on disk. known: whether the architecture was counted, not assumed.
+    """
+
+    macs: float
+    steps: float
+    passes: float
+    memory_bytes: int
+    disk_bytes: int
+    known: bool = True
+
+
+def estimate(session: Session, spec: JobSpec) -> Estimate:
+    """The estimate for a spec, whether or not what it names exists yet."""
+    work = _work(session, spec)
+    if isinstance(spec, ImportSpec):
+        seconds = START_S + work.steps / FILES_PER_S
+        return _between(seconds, SPREAD_GUESSED, work, f"{work.steps:,.0f} files at about {FILES_PER_S:.0f} a second")
+    return _from_finished_jobs(session, spec, work) or _from_the_worker(session, work)
+
+
+def _between(seconds: float, spread: float, work: Work, basis: str) -> Estimate:
+    return Estimate(seconds / spread, seconds * spread, work.memory_bytes, work.disk_bytes, basis)
+
+
+def _from_the_worker(session: Session, work: Work) -> Estimate:
+    """From the speed that the fastest worker alive has measured of itself."""
+    alive = select(Worker).where(Worker.seen_at > db_now(-WORKER_ALIVE_S), Worker.gflops > 0)
+    worker = session.scalar(alive.order_by(Worker.gflops.desc()).limit(1))
+    gflops, device = (worker.gflops, worker.device) if worker is not None else (ASSUMED_GFLOPS, "a common CPU")
+    seconds = work.macs / (gflops * 1e9 / 2 * EFFICIENCY)
+    if device.startswith("cuda"):
+        seconds = max(seconds, work.passes * GPU_PASS_S)
+    basis = f"counted work on {device}" + ("" if work.known else "; this architecture counts as a ResNet-50")
+    return _between(START_S + seconds, SPREAD_GUESSED, work, basis)
+
+
+def _from_finished_jobs(session: Session, spec: JobSpec, work: Work) -> Estimate | None:
+    """From what the last finished jobs of this kind made of their work; those with steps of like size, if there are any."""
+    query = select(Job).where(Job.kind == spec.kind, Job.state == JobState.SUCCEEDED, Job.rate > 0)
+    jobs = session.scalars(query.order_by(Job.id.desc()).limit(MOST_FINISHED)).all()
+    speeds = [speed for speed in (_speed_of(session, job) for job in jobs) if speed is not None]
+    if not speeds:
+        return None
+    per_step = work.macs / max(work.steps, 1)
+    alike = [speed for speed, macs in speeds if per_step / ALIKE <= macs <= per_step * ALIKE]
+    used = alike or [speed for speed, _ in speeds]
+    basis = f"the speed of {len(used)} finished {'job' if len(used) == 1 else 'jobs'} of this kind"
+    seconds = START_S + work.macs / statistics.median(used)
+    return _between(seconds, SPREAD_MEASURED if alike else SPREAD_GUESSED, work, basis)
+
+
+def _speed_of(session: Session, job: Job) -> tuple[float, float] | None:
+    """(multiply-adds a second, multiply-adds a step) of a finished job; None if its spec is of an older form."""
+    try:
+        spec = SPEC_OF[job.kind].model_validate(job.spec)
+    except ValueError:
+        return None
+    work = _work(session, spec)  # type: ignore[arg-type]  # SPEC_OF holds exactly the kinds of JobSpec
+    if not (work.steps and work.macs and job.rate):
+        return None
+    return work.macs / work.steps * job.rate, work.macs / work.steps
+
+
+def _work(session: Session, spec: JobSpec) -> Work:
+    match spec:
+        case ImportSpec():
+            return _import_work(session, spec)
+        case TrainDiffusionSpec():
+            return _diffusion_work(session, spec)
+        case SampleSpec():
+            return _sample_work(session, spec)
+        case TrainClassifierSpec():
+            return _classifier_work(session, spec)
+        case EvaluateSpec():
+            return _evaluate_work(session, spec)
+        case ExplainSpec():
+            return _explain_work(session, spec)
+
+
+def _import_work(session: Session, spec: ImportSpec) -> Work:
+    upload = session.get(Upload, spec.upload_id)
+    files, size = (upload.num_files, upload.num_bytes) if upload is not None else (0, 0)
+    return Work(0, files, 0, 200_000_000, 2 * size)
+
+
+def _version(session: Session, dataset_id: int | None, version_id: int | None) -> DatasetVersion | None:
+    if version_id is not None:
+        return session.get(DatasetVersion, version_id)
+    query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset_id)
+    return session.scalar(query.order_by(DatasetVersion.number.desc()).limit(1))
+
+
+def _num_images(version: DatasetVersion | None, split: Split) -> int:
+    return sum(numbers.get(split, 0) for numbers in version.counts.values()) if version is not None else 1000
+
+
+def _diffusion_work(session: Session, spec: TrainDiffusionSpec) -> Work:
+    version = _version(session, spec.dataset_id, spec.version_id)
+    channels, num_classes = (version.channels, len(version.classes)) if version is not None else (1, 4)
+    cost = costs.unet(spec, channels=channels, num_classes=num_classes)
+    passes = 4 if spec.gradient_checkpointing else 3  # a backward pass costs two forward passes
+    pixels = _num_images(version, Split.TRAIN) * spec.image_size**2 * channels
+    memory = PROCESS_BYTES + pixels + cost.parameters * ADAM_EMA_BYTES + _activation_bytes(spec, cost)
+    checkpoint = cost.parameters * 16
+    return Work(
+        macs=cost.macs * passes * spec.batch_size * spec.num_steps,
+        steps=spec.num_steps,
+        passes=passes * spec.accumulation * spec.num_steps,
+        memory_bytes=memory,
+        disk_bytes=3 * checkpoint + pixels,
+    )
+
+
+def _activation_bytes(spec: TrainDiffusionSpec, cost: Cost) -> int:
+    kept = cost.activations * spec.batch_size / spec.accumulation
+    return round(kept * (1.5 if spec.gradient_checkpointing else 4))
+
+
+def _sample_work(session: Session, spec: SampleSpec) -> Work:
+    checkpoint = session.get(Checkpoint, spec.checkpoint_id)
+    if checkpoint is None:
+        return Work(0, 0, 0, PROCESS_BYTES, 0)
+    total = num_images(spec, checkpoint.classes)
+    trained = _trained_with(checkpoint)
+    cost = costs.unet(trained, channels=checkpoint.channels, num_classes=len(checkpoint.classes))
+    calls = spec.num_steps * (2 if spec.guidance > 1 else 1) * (2 if spec.sampler == "heun" else 1)
+    memory = PROCESS_BYTES + checkpoint.size + round(cost.activations * min(spec.batch_size, 64))
+    pixels = checkpoint.image_size**2 * checkpoint.channels
+    return Work(
+        macs=cost.macs * calls * total,
+        steps=total,
+        passes=calls * total / 64,
+        memory_bytes=memory,
+        disk_bytes=round(total * (pixels * 0.8 + 1000)),
+    )
+
+
+def _trained_with(checkpoint: Checkpoint) -> TrainDiffusionSpec:
+    """The spec a checkpoint was trained with; one that names no network counts as the preset of its size."""
+    try:
+        return TrainDiffusionSpec.model_validate(checkpoint.spec)
+    except ValueError:
+        return TrainDiffusionSpec.model_validate(
+            {"dataset_id": 1, "preset": "tiny", "image_size": checkpoint.image_size // 8 * 8 or 8}
+        )
+
+
+def _classifier_work(session: Session, spec: TrainClassifierSpec) -> Work:
+    source = session.get(SyntheticSet, spec.synthetic_set_id) if spec.synthetic_set_id is not None else None
+    version_id = spec.version_id or (source.version_id if source is not None and spec.dataset_id is None else None)
+    version = _version(session, spec.dataset_id, version_id)
+    number = _num_train_images(spec, version, source)
+    cost = costs.cnn(spec.architecture, input_size=spec.input_size)
+    each_epoch = 3 * number + _num_images(version, Split.VAL)
+    steps = spec.epochs * max(1, number // spec.batch_size)
+    macs = cost.macs * each_epoch * spec.epochs * costs.cnn_slowdown(spec.architecture)
+    memory = PROCESS_BYTES + cost.parameters * 24 + round(cost.activations * 8 * spec.batch_size)
+    known = costs.is_known_cnn(spec.architecture)
+    return Work(macs, steps, 3 * steps, memory, cost.parameters * 20, known)
+
+
+def _num_train_images(spec: TrainClassifierSpec, version: DatasetVersion | None, source: SyntheticSet | None) -> int:
+    number = 0
+    if spec.train_on != TrainOn.SYNTHETIC:
+        number += _capped(version.counts.values() if version else [], spec.images_per_class, Split.TRAIN)
+    if source is not None:
+        number += sum(min(n, spec.images_per_class or n) for n in source.counts.values())
+    return max(number, 1)
+
+
+def _capped(counts: Iterable[dict[str, int]], most: int | None, split: Split) -> int:
+    numbers = [of_class.get(split, 0) for of_class in counts]
+    return sum(min(n, most or n) for n in numbers)
+
+
+def _evaluate_work(session: Session, spec: EvaluateSpec) -> Work:
+    classifier = session.get(Classifier, spec.classifier_id)
+    if classifier is None:
+        return Work(0, 0, 0, PROCESS_BYTES, 0)
+    version_id = spec.version_id or (classifier.version_id if spec.dataset_id is None else None)
+    number = _num_images(_version(session, spec.dataset_id, version_id), spec.split)
+    return _prediction_work(classifier, number, number, spec.batch_size)
+
+
+def _explain_work(session: Session, spec: ExplainSpec) -> Work:
+    classifier = session.get(Classifier, spec.classifier_id)
+    if classifier is None:
+        return Work(0, 0, 0, PROCESS_BYTES, 0)
+    images = len(spec.image_ids) + len(spec.uploaded_image_ids)
+    return _prediction_work(classifier, images * spec.num_samples, images, spec.batch_size)
+
+
+def _prediction_work(classifier: Classifier, predictions: int, steps: int, batch_size: int) -> Work:
+    cost = costs.cnn(classifier.architecture, input_size=classifier.input_size)
+    memory = PROCESS_BYTES + cost.parameters * 4 + round(cost.activations * 4 * batch_size)
+    macs = cost.macs * predictions * costs.cnn_slowdown(classifier.architecture)
+    passes, known = predictions / batch_size, costs.is_known_cnn(classifier.architecture)
+    return Work(macs, steps, passes, memory, 200_000 * steps, known)

@@ -1,0 +1,67 @@
+"""Explanations: what LIME says of a classifier on some images."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.errors import NotFoundError
+from app.services.identity import Identity
+from app.services.paging import Page, page
+from app.services.rows import LARGEST_ID, note, owned
+from models import Classifier, Explanation, ExplanationItem, Image, UploadedImage
+
+
+def get(session: Session, who: Identity, explanation_id: int) -> Explanation:
+    return owned(session, who, Explanation, explanation_id, noun="explanation")
+
+
+def listing(
+    session: Session,
+    who: Identity,
+    *,
+    classifier_id: int | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page[Explanation]:
+    """Newest first; only those of one classifier if given."""
+    query = select(Explanation).where(Explanation.project_id == who.project_id)
+    if classifier_id is not None:
+        query = query.where(Explanation.classifier_id == classifier_id)
+    return page(session, query, key=Explanation.id, cursor=cursor, limit=limit)
+
+
+def classifier_of(session: Session, explanation: Explanation) -> Classifier:
+    return session.get_one(Classifier, explanation.classifier_id)
+
+
+def items(
+    session: Session, explanation: Explanation, *, cursor: str | None = None, limit: int = 50
+) -> Page[ExplanationItem]:
+    """The explained images in the order in which they were asked for."""
+    query = select(ExplanationItem).where(ExplanationItem.explanation_id == explanation.id)
+    return page(session, query, key=ExplanationItem.id, cursor=cursor, limit=limit, descending=False)
+
+
+def item(session: Session, explanation: Explanation, item_id: int) -> ExplanationItem:
+    row = session.get(ExplanationItem, item_id) if 0 < item_id <= LARGEST_ID else None
+    if row is None or row.explanation_id != explanation.id:
+        raise NotFoundError(f"Explanation {explanation.id} has no item {item_id}.")
+    return row
+
+
+def names(session: Session, items: list[ExplanationItem]) -> dict[int, str]:
+    """{item id: the path or file name of its image}."""
+    image_ids = [item.image_id for item in items if item.image_id is not None]
+    uploaded_ids = [item.uploaded_image_id for item in items if item.uploaded_image_id is not None]
+    paths = dict(session.execute(select(Image.id, Image.path).where(Image.id.in_(image_ids))).all())
+    uploads = select(UploadedImage.id, UploadedImage.name).where(UploadedImage.id.in_(uploaded_ids))
+    given = dict(session.execute(uploads).all())
+    return {
+        item.id: paths[item.image_id] if item.image_id is not None else given[item.uploaded_image_id or 0]
+        for item in items
+    }
+
+
+def delete(session: Session, who: Identity, explanation: Explanation) -> None:
+    """Delete it with its items."""
+    note(session, who, "delete", explanation)
+    session.delete(explanation)

@@ -1,0 +1,266 @@
+"""Check what a spec names before it becomes a job, and fill in what it leaves open.
+
+A spec alone can be checked without a database; here is what takes one: whether the rows exist in the project, are
+ready and fit each other. The completed spec names versions, so that a later import cannot change what a job means.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.core.errors import BadInputError, ConflictError, NotFoundError
+from app.services import checkpoints, classifiers, datasets, synthetic_sets
+from app.services.identity import Identity
+from app.services.rows import LARGEST_ID, owned
+from models import (
+    Checkpoint,
+    Classifier,
+    Dataset,
+    DatasetState,
+    DatasetVersion,
+    Image,
+    Split,
+    SyntheticSet,
+    TrainOn,
+    UploadedImage,
+)
+from models.specs import (
+    NETWORK_OPTIONS,
+    EvaluateSpec,
+    ExplainSpec,
+    ImportSpec,
+    JobSpec,
+    SampleSpec,
+    TrainClassifierSpec,
+    TrainDiffusionSpec,
+)
+
+MOST_IMAGES = 1_000_000  # of one synthetic set
+COLOURS = {1: "grey", 3: "colour"}
+
+
+def prepare(session: Session, who: Identity, spec: JobSpec) -> tuple[JobSpec, str]:
+    """The spec with every gap filled, and a title for its job; raises a StudioError that says what does not fit."""
+    match spec:
+        case ImportSpec():
+            return datasets.prepare_import(session, who, spec)
+        case TrainDiffusionSpec():
+            return _train_diffusion(session, who, spec)
+        case SampleSpec():
+            return _sample(session, who, spec)
+        case TrainClassifierSpec():
+            return _train_classifier(session, who, spec)
+        case EvaluateSpec():
+            return _evaluate(session, who, spec)
+        case ExplainSpec():
+            return _explain(session, who, spec)
+
+
+def _train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) -> tuple[JobSpec, str]:
+    version = ready_version(session, who, spec.dataset_id, spec.version_id)
+    _need_images(version, Split.TRAIN, "to learn from")
+    if spec.init_checkpoint_id is not None:
+        start = checkpoints.get(session, who, spec.init_checkpoint_id)
+        _need_same_classes(version, start.classes, f"checkpoint {start.id}")
+        _need_same_network(spec, version, start)
+    title = f"Diffusion on {version.dataset.name}: {spec.preset}, {spec.image_size} px, {spec.num_steps:,} steps"
+    return spec.model_copy(update={"version_id": version.id}), title
+
+
+def _need_same_network(spec: TrainDiffusionSpec, version: DatasetVersion, start: Checkpoint) -> None:
+    """A training that goes on from a checkpoint needs exactly its network."""
+    wanted: dict[str, Any] = {"channels": version.channels, "image_size": spec.image_size}
+    had: dict[str, Any] = {"channels": start.channels, "image_size": start.image_size}
+    for option in (*NETWORK_OPTIONS, "prediction"):
+        wanted[option], had[option] = getattr(spec, option), start.spec.get(option, getattr(spec, option))
+    differing = [
+        f"{option} is {had[option]} there and {wanted[option]} here"
+        for option in wanted
+        if had[option] != wanted[option]
+    ]
+    if differing:
+        raise BadInputError(
+            f"Training cannot go on from checkpoint {start.id}: {'; '.join(differing)}.",
+            hint="Set these options to the checkpoint's, or leave init_checkpoint_id empty.",
+            errors=[{"pointer": "/init_checkpoint_id", "detail": "has another network"}],
+        )
+
+
+def _sample(session: Session, who: Identity, spec: SampleSpec) -> tuple[JobSpec, str]:
+    checkpoint = checkpoints.get(session, who, spec.checkpoint_id)
+    unknown = sorted(set(spec.counts or {}) - set(checkpoint.classes))
+    if unknown:
+        raise BadInputError(
+            f"counts names {_listed(unknown)}; checkpoint {checkpoint.id} draws {_listed(checkpoint.classes)}.",
+            errors=[{"pointer": f"/counts/{name}", "detail": "is not a class of the checkpoint"} for name in unknown],
+        )
+    total = num_images(spec, checkpoint.classes)
+    if total > MOST_IMAGES:
+        raise BadInputError(
+            f"{total:,} images are asked for; one set holds at most {MOST_IMAGES:,}.", hint="Ask for fewer."
+        )
+    name = spec.name.strip() or f"{checkpoint.name}: {total:,} images, seed {spec.seed}"[:200]
+    return spec.model_copy(update={"name": name}), f"{total:,} images from {checkpoint.name}"
+
+
+def num_images(spec: SampleSpec, classes: Sequence[str]) -> int:
+    """How many images the spec asks for, over all classes."""
+    return sum(spec.counts.values()) if spec.counts is not None else (spec.per_class or 0) * len(classes)
+
+
+def _train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec) -> tuple[JobSpec, str]:
+    source = _synthetic_source(session, who, spec)
+    dataset_id, version_id = spec.dataset_id, spec.version_id
+    if dataset_id is None:
+        own = synthetic_sets.dataset_of(session, source) if source is not None else None
+        if source is None or own is None:
+            raise BadInputError(
+                "dataset_id is not given, and the synthetic set does not know one: its checkpoint came with the studio.",
+                hint="Name the dataset whose real images choose the best epoch.",
+                errors=[{"pointer": "/dataset_id", "detail": "is needed"}],
+            )
+        dataset_id, version_id = own.id, version_id or source.version_id
+    version = ready_version(session, who, dataset_id, version_id)
+    _need_classes(version.classes)
+    _need_images(version, Split.VAL, "to choose the best epoch by", each_class=False)
+    if spec.train_on != TrainOn.SYNTHETIC:
+        _need_images(version, Split.TRAIN, "to learn from")
+    if source is not None:
+        _need_fitting_set(session, version, source)
+    image_size = spec.image_size or (source.image_size if source is not None else spec.input_size)
+    fit = spec.fit or (_fit_of(session, source) if source is not None else "pad")
+    learnt = _learnt(spec, version, source)
+    name = spec.name.strip() or f"{spec.architecture} on {learnt}, seed {spec.seed}"[:200]
+    filled = {"dataset_id": dataset_id, "version_id": version.id, "image_size": image_size, "fit": fit, "name": name}
+    return spec.model_copy(update=filled), f"Classifier {spec.architecture} on {learnt}"
+
+
+def _synthetic_source(session: Session, who: Identity, spec: TrainClassifierSpec) -> SyntheticSet | None:
+    return synthetic_sets.get(session, who, spec.synthetic_set_id) if spec.synthetic_set_id is not None else None
+
+
+def _need_fitting_set(session: Session, version: DatasetVersion, source: SyntheticSet) -> None:
+    _need_same_classes(version, source.classes, f"synthetic set {source.id}")
+    if source.channels != version.channels:
+        raise BadInputError(
+            f"Synthetic set {source.id} is {COLOURS[source.channels]}, but dataset {version.dataset.name!r} is "
+            f"{COLOURS[version.channels]}.",
+            hint="Use a set whose checkpoint was trained on this dataset.",
+        )
+    empty = [name for name, number in synthetic_sets.kept_counts(session, source).items() if not number]
+    if len(empty) > len(source.classes) - 2:
+        raise BadInputError(
+            f"Synthetic set {source.id} has no image left of {_listed(empty)}; a classifier needs images of two classes.",
+            hint="Take back some rejections, or draw more images.",
+        )
+
+
+def _fit_of(session: Session, source: SyntheticSet) -> str:
+    """How the training images of the set's checkpoint were made square."""
+    return str(synthetic_sets.checkpoint_of(session, source).spec.get("fit", "pad"))
+
+
+def _learnt(spec: TrainClassifierSpec, version: DatasetVersion, source: SyntheticSet | None) -> str:
+    real = f"real {version.dataset.name}"
+    synthetic = f"synthetic set {source.name}" if source is not None else ""
+    return {TrainOn.REAL: real, TrainOn.SYNTHETIC: synthetic, TrainOn.BOTH: f"{real} and {synthetic}"}[spec.train_on]
+
+
+def _evaluate(session: Session, who: Identity, spec: EvaluateSpec) -> tuple[JobSpec, str]:
+    classifier = classifiers.get(session, who, spec.classifier_id)
+    dataset_id, version_id = spec.dataset_id, spec.version_id
+    if dataset_id is None:
+        own = session.get_one(DatasetVersion, classifier.version_id)
+        dataset_id, version_id = own.dataset_id, version_id or own.id
+    version = ready_version(session, who, dataset_id, version_id)
+    _need_same_classes(version, classifier.classes, f"classifier {classifier.id}")
+    _need_fitting_channels(classifier, version)
+    _need_images(version, spec.split, "to test on", each_class=False)
+    title = f"Test of {classifier.name} on {version.dataset.name}, {spec.split}"
+    return spec.model_copy(update={"dataset_id": dataset_id, "version_id": version.id}), title
+
+
+def _need_fitting_channels(classifier: Classifier, version: DatasetVersion) -> None:
+    if version.channels > classifier.channels:
+        raise BadInputError(
+            f"Classifier {classifier.id} learnt grey images, but dataset {version.dataset.name!r} has colour.",
+            hint="Test it on grey images, or train a classifier on colour images.",
+        )
+
+
+def _explain(session: Session, who: Identity, spec: ExplainSpec) -> tuple[JobSpec, str]:
+    classifier = classifiers.get(session, who, spec.classifier_id)
+    image_ids = list(dict.fromkeys(spec.image_ids))
+    uploaded_ids = list(dict.fromkeys(spec.uploaded_image_ids))
+    of_datasets = select(Image.id).join(DatasetVersion).join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+    _need_rows(session, of_datasets.where(Dataset.project_id == who.project_id), Image.id, image_ids, "image")
+    uploads = select(UploadedImage.id).where(UploadedImage.project_id == who.project_id)
+    _need_rows(session, uploads, UploadedImage.id, uploaded_ids, "uploaded image")
+    number = len(image_ids) + len(uploaded_ids)
+    title = f"LIME of {number} image{'s' if number > 1 else ''} with {classifier.name}"
+    return spec.model_copy(update={"image_ids": image_ids, "uploaded_image_ids": uploaded_ids}), title
+
+
+def _need_rows(session: Session, query: Any, key: InstrumentedAttribute[int], ids: list[int], noun: str) -> None:
+    """NotFoundError unless `query` (of the project's ids) holds every id."""
+    found = set(session.scalars(query.where(key.in_([i for i in ids if 0 < i <= LARGEST_ID]))))
+    missing = [i for i in ids if i not in found]
+    if missing:
+        raise NotFoundError(f"There is no {noun} {missing[0]}.", hint="It may have been deleted with its dataset.")
+
+
+def ready_version(session: Session, who: Identity, dataset_id: int, version_id: int | None) -> DatasetVersion:
+    """Version `version_id` of the dataset, or its newest; ConflictError unless the dataset is ready."""
+    dataset = owned(session, who, Dataset, dataset_id, noun="dataset")
+    if dataset.state != DatasetState.READY:
+        raise ConflictError(
+            f"Dataset {dataset.name!r} is {dataset.state}, not ready.",
+            hint="Wait until its import has ended." if dataset.state == DatasetState.IMPORTING else "Import it again.",
+        )
+    if version_id is None:
+        return _newest_version(session, dataset)
+    version = session.get(DatasetVersion, version_id) if 0 < version_id <= LARGEST_ID else None
+    if version is None or version.dataset_id != dataset.id:
+        raise NotFoundError(f"Dataset {dataset.name!r} has no version {version_id}.")
+    return version
+
+
+def _newest_version(session: Session, dataset: Dataset) -> DatasetVersion:
+    query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
+    version = session.scalar(query.order_by(DatasetVersion.number.desc()).limit(1))
+    if version is None:
+        raise ConflictError(f"Dataset {dataset.name!r} has no images yet.", hint="Import it again.")
+    return version
+
+
+def _need_images(version: DatasetVersion, split: Split, purpose: str, *, each_class: bool = True) -> None:
+    """BadInputError if the split has no image (of some class, where `each_class`)."""
+    empty = [name for name in version.classes if not version.counts.get(name, {}).get(split, 0)]
+    if empty and (each_class or len(empty) == len(version.classes)):
+        raise BadInputError(
+            f"The {split} split of dataset {version.dataset.name!r} has no image of {_listed(empty)} {purpose}.",
+            hint="Import it again with another split, or without these classes.",
+        )
+
+
+def _need_classes(classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise BadInputError(
+            f"The dataset has the single class {_listed(classes)}; a classifier needs at least two.",
+            hint="Import a folder that holds one folder for each class.",
+        )
+
+
+def _need_same_classes(version: DatasetVersion, classes: Sequence[str], owner: str) -> None:
+    if list(version.classes) != list(classes):
+        raise BadInputError(
+            f"Dataset {version.dataset.name!r} has the classes {_listed(version.classes)}, but {owner} has {_listed(classes)}.",
+            hint="Both must have the same classes in the same order.",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:10])
+    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown

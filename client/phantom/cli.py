@@ -1,0 +1,230 @@
+"""The command `phantom`: the same as the Python client, from a shell.
+
+Exit codes: 0 done, 1 failed, 2 used wrongly, 3 the studio cannot be reached, 130 after Ctrl-C, which stops
+waiting and never the job.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from phantom import specfile
+from phantom.errors import NoToken, PhantomError, ProblemError, StudioUnreachable
+from phantom.jobs import Job
+from phantom.studio import Studio
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Phantom Studio from a shell. Needs PHANTOM_URL and PHANTOM_TOKEN."
+)
+datasets = typer.Typer(no_args_is_help=True, help="Real images.")
+jobs = typer.Typer(no_args_is_help=True, help="Work: what waits, runs and has ended.")
+sets = typer.Typer(no_args_is_help=True, help="Synthetic sets.")
+app.add_typer(datasets, name="datasets")
+app.add_typer(jobs, name="jobs")
+app.add_typer(sets, name="sets")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+JobId = Annotated[int, typer.Argument(help="The job's number.")]
+FAILED, USED_WRONGLY, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+
+
+def main() -> None:
+    """Run the command; every error of ours becomes one or two lines and an exit code."""
+    try:
+        app()
+    except PhantomError as error:
+        _complain(error)
+        sys.exit(_exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@datasets.command("upload")
+def upload(
+    path: Annotated[Path, typer.Argument(help="A folder, or a zip, tar or tar.gz.")],
+    name: Annotated[str, typer.Option(help="Name of the dataset.")],
+    seed: Annotated[int, typer.Option(help="Fixes the split.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a folder or an archive, import it and wait until it is ready."""
+    with Studio() as studio:
+        data = studio.datasets.upload(path, name=name, seed=seed, progress=not as_json)
+        health = data.health
+        _print(data.data, as_json, f"Dataset {data.id} {data.name!r} is ready.{health}")
+
+
+@datasets.command("list")
+def list_datasets(as_json: AsJson = False) -> None:
+    """List all datasets, newest first."""
+    with Studio() as studio:
+        rows = [each.data for each in studio.datasets]
+    table = [(row["id"], row["name"], row["state"], (row["version"] or {}).get("num_images", "")) for row in rows]
+    _print(rows, as_json, _table(("id", "name", "state", "images"), table))
+
+
+@jobs.command("list")
+def list_jobs(
+    kind: Annotated[str | None, typer.Option(help="Only this kind.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most to list.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first."""
+    with Studio() as studio:
+        rows = [job.data for job in studio.jobs(kind=kind, state=state, limit=limit)]
+    table = [(row["id"], row["kind"], row["title"], row["state"], _done(row)) for row in rows]
+    _print(rows, as_json, _table(("id", "kind", "title", "state", "done"), table))
+
+
+@jobs.command("show")
+def show(job_id: JobId, as_json: AsJson = False) -> None:
+    """Show one job: its state, how far it is, what it made or why it failed."""
+    with Studio() as studio:
+        row = studio.job(job_id).data
+    said = (
+        "id",
+        "kind",
+        "title",
+        "state",
+        "message",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "result",
+        "error",
+        "spec",
+    )
+    _print(row, as_json, _table(("", ""), [(name, row[name]) for name in said] + [("done", _done(row))]))
+
+
+@jobs.command("logs")
+def logs(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the job has ended.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print what happened in a job. With --json every event, one a line."""
+    with Studio() as studio:
+        for event in studio.job(job_id).events(follow=follow):
+            if as_json:
+                print(json.dumps(event), flush=True)
+            elif event["kind"] in ("log", "state"):
+                print(_line(event), flush=True)
+
+
+@jobs.command("cancel")
+def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Stop a job and keep nothing of it."""
+    with Studio() as studio:
+        row = studio.job(job_id).cancel().data
+    _print(
+        row,
+        as_json,
+        f"Job {job_id} is {row['state']}"
+        + (", and stops." if row["cancel_requested"] and not row["finished_at"] else "."),
+    )
+
+
+@app.command()
+def run(
+    spec: Annotated[Path, typer.Argument(help="A YAML file: one job, or steps.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, step by step.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hand in the job or the steps of a spec file."""
+    steps = specfile.read_steps(spec)
+    if specfile.needs_waiting(steps) and not wait:
+        raise specfile.SpecError(f"Steps of {spec} use what earlier ones make.", hint="Run it with --wait.")
+    made: dict[str, int] = {}
+    rows = []
+    with Studio() as studio:
+        for step in steps:
+            job = specfile.start(studio, step, made)
+            rows.append(_finish(job, step, made, as_json) if wait else job.data)
+            if not as_json:
+                print(_outcome(rows[-1]), flush=True)
+    if as_json:
+        _print(rows if len(steps) > 1 else rows[0], as_json, "")
+
+
+@sets.command("list")
+def list_sets(as_json: AsJson = False) -> None:
+    """List synthetic sets, newest first."""
+    with Studio() as studio:
+        rows = [each.data for each in studio.synthetic_sets]
+    table = [(row["id"], row["name"], row["num_images"]) for row in rows]
+    _print(rows, as_json, _table(("id", "name", "images"), table))
+
+
+@sets.command("download")
+def download(
+    set_id: Annotated[int, typer.Argument(help="The set's number.")],
+    folder: Annotated[Path, typer.Argument(help="Where to; made if need be.")],
+    as_json: AsJson = False,
+) -> None:
+    """Download a synthetic set as class folders with metadata.jsonl and a card."""
+    with Studio() as studio:
+        files = studio.synthetic_sets.get(set_id).download(folder)
+    _print({"folder": str(folder), "files": [str(file) for file in files]}, as_json, f"{len(files)} files in {folder}")
+
+
+def _finish(job: Job[Any], step: specfile.Step, made: dict[str, int], as_json: bool) -> dict[str, Any]:
+    job.wait(progress=not as_json)
+    identity = specfile.made_id(job)
+    if "id" in step and identity is not None:
+        made[str(step["id"])] = identity
+    return job.data
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    result = ", ".join(f"{name} {value}" for name, value in (row["result"] or {}).items())
+    return f"Job {row['id']} ({row['kind']}) is {row['state']}" + (f": {result}" if result else "")
+
+
+def _done(row: dict[str, Any]) -> str:
+    return "" if row["fraction"] is None else f"{row['fraction']:.0%}"
+
+
+def _line(event: dict[str, Any]) -> str:
+    data = event["data"]
+    said = data.get("text") or data.get("message") or data.get("state") or json.dumps(data)
+    return f"{event['created_at']}  {said}"
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
+    table = Table(*columns, box=None, pad_edge=False, show_header=any(columns))
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    return table
+
+
+def _print(data: Any, as_json: bool, text: str | Table) -> None:
+    if as_json:
+        print(json.dumps(data, indent=2))
+    else:
+        Console(highlight=False, markup=False).print(text, soft_wrap=isinstance(text, str))
+
+
+def _complain(error: PhantomError) -> None:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": error.message, "hint": error.hint}), file=sys.stderr)
+    else:
+        print(error, file=sys.stderr)
+
+
+def _exit_code(error: PhantomError) -> int:
+    """422 and 401 are the caller's: a spec that does not hold, a token that is none."""
+    match error:
+        case StudioUnreachable():
+            return UNREACHABLE
+        case specfile.SpecError() | NoToken():
+            return USED_WRONGLY
+        case ProblemError() if error.status in (400, 401, 422):
+            return USED_WRONGLY
+        case _:
+            return FAILED

@@ -1,0 +1,209 @@
+"""What jobs make: checkpoints, synthetic sets, classifiers, evaluations, explanations."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from phantom.transport import Transport
+from phantom.unpack import download_into
+
+CHUNK = 1 << 16
+
+
+class Result:
+    """Something that a job made. `data` is what the studio says of it, complete."""
+
+    def __init__(self, transport: Transport, data: dict[str, Any]) -> None:
+        self._transport = transport
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.data.get('name', '')!r}>"
+
+    @property
+    def id(self) -> int:
+        return int(self.data["id"])
+
+    @property
+    def url(self) -> str:
+        """Its page in the browser."""
+        return self._transport.url + str(self.data["url"])
+
+    @property
+    def classes(self) -> list[str]:
+        return list(self.data["classes"])
+
+    def _download_folder(self, folder: str | Path) -> list[Path]:
+        """Unpack its download into `folder`; every file is checked against the manifest."""
+        with self._transport.stream(self.data["download_url"]) as response:
+            return download_into(Path(folder), response.iter_bytes(CHUNK))
+
+
+R = TypeVar("R", bound=Result)
+
+
+class Collection(Generic[R]):
+    """All results of one kind: `studio.checkpoints`, `studio.classifiers` ..."""
+
+    def __init__(self, transport: Transport, path: str, kind: Callable[[Transport, dict[str, Any]], R]) -> None:
+        self._transport = transport
+        self._path = path
+        self._kind = kind
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self.list())
+
+    def get(self, result_id: int) -> R:
+        """One, by its id."""
+        return self._kind(self._transport, self._transport.get(f"{self._path}/{result_id}"))
+
+    def list(self, *, limit: int | None = None, **filters: Any) -> builtins.list[R]:
+        """The newest `limit`, all if not given; filters as the REST API takes them (dataset_id, classifier_id ...)."""
+        return [self._kind(self._transport, data) for data in self._transport.pages(self._path, limit=limit, **filters)]
+
+
+class Checkpoint(Result):
+    """A diffusion network that can draw."""
+
+    @property
+    def name(self) -> str:
+        return str(self.data["name"])
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images it draws, pixels."""
+        return int(self.data["image_size"])
+
+    def download(self, folder: str | Path) -> list[Path]:
+        """Save network.safetensors, config.json and a card; returns the files written."""
+        return self._download_folder(folder)
+
+
+class SyntheticSet(Result):
+    """Images that a checkpoint drew."""
+
+    @property
+    def name(self) -> str:
+        return str(self.data["name"])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return dict(self.data["counts"])
+
+    @property
+    def num_images(self) -> int:
+        return int(self.data["num_images"])
+
+    def images(
+        self, *, label: str | None = None, mark: str | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Its images: {id, index, label, seed, mark, sha256, url}."""
+        return list(
+            self._transport.pages(f"/api/v1/synthetic-sets/{self.id}/images", limit=limit, label=label, mark=mark)
+        )
+
+    def download(self, folder: str | Path) -> list[Path]:
+        """Save as class folders with metadata.jsonl and a card; returns the files written."""
+        return self._download_folder(folder)
+
+
+class Classifier(Result):
+    """A CNN trained on real, synthetic or both kinds of images."""
+
+    @property
+    def name(self) -> str:
+        return str(self.data["name"])
+
+    @property
+    def architecture(self) -> str:
+        return str(self.data["architecture"])
+
+    @property
+    def val_balanced_accuracy(self) -> float:
+        """Of the best epoch, on real validation images."""
+        return float(self.data["val_balanced_accuracy"])
+
+    def download(self, folder: str | Path) -> list[Path]:
+        """Save network.safetensors, config.json and a card; returns the files written."""
+        return self._download_folder(folder)
+
+
+class Interval(NamedTuple):
+    """A figure with the bounds of its bootstrap interval; None where it cannot be computed."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Evaluation(Result):
+    """A classifier tested on one split of real images. `report` holds every figure."""
+
+    def __repr__(self) -> str:
+        return f"<Evaluation {self.id}: accuracy {_text(self.metric('accuracy'))} on {self.num_images} images>"
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return dict(self.data["report"])
+
+    @property
+    def num_images(self) -> int:
+        return int(self.data["num_images"])
+
+    @property
+    def accuracy(self) -> float | None:
+        return self.metric("accuracy").value
+
+    @property
+    def balanced_accuracy(self) -> float | None:
+        """Mean recall over the classes that occur in the test images."""
+        return self.metric("balanced_accuracy").value
+
+    @property
+    def confusion_matrix(self) -> list[list[int]]:
+        """Counts [true][predicted], in the order of `classes`."""
+        return [list(row) for row in self.report["confusion_matrix"]]
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """Every metric of the whole split by name, with its interval."""
+        return {
+            name: Interval(entry["value"], entry["low"], entry["high"])
+            for name, entry in self.report.items()
+            if isinstance(entry, dict) and {"value", "low", "high"} <= entry.keys()
+        }
+
+    def metric(self, name: str) -> Interval:
+        """One of `intervals`."""
+        return self.intervals[name]
+
+    def predictions(
+        self, *, label: str | None = None, predicted: str | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """What was predicted, image by image; of one row, column or cell of the confusion matrix if given."""
+        path = f"/api/v1/evaluations/{self.id}/predictions"
+        return list(self._transport.pages(path, limit=limit, label=label, predicted=predicted))
+
+
+class Explanation(Result):
+    """What LIME says of a classifier on some images."""
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """One for each image: prediction, segments and the weight of each segment for each class."""
+        return list(self._transport.pages(f"/api/v1/explanations/{self.id}/items"))
+
+    def download(self, folder: str | Path) -> list[Path]:
+        """Save overlays, pictures, segment maps and weights; returns the files written."""
+        return self._download_folder(folder)
+
+
+def _text(interval: Interval) -> str:
+    if interval.value is None:
+        return "unknown"
+    return f"{interval.value:.3f}" + (
+        f" ({interval.low:.3f} to {interval.high:.3f})" if interval.low is not None else ""
+    )

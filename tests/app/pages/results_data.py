@@ -1,0 +1,92 @@
+"""Result rows for the tests of their pages: a real report of metrics, and an explanation with stored pictures."""
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.images import encode_png
+from app.services.identity import Identity
+from models import Classifier, Explanation, ExplanationItem, Image, JobKind, JobState, Split
+from tests import factories
+from workers.ml.metrics.classification import evaluate
+
+SIDE = 32
+REGION = 8  # side of the square regions: 16 of them
+
+
+def report(num_images: int = 40, num_classes: int = 2, seed: int = 0) -> dict[str, Any]:
+    """What workers.ml.metrics.classification.evaluate says of made-up predictions that are right two times in three."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(num_images) % num_classes
+    scores = rng.normal(size=(num_images, num_classes))
+    scores[np.arange(num_images), labels] += 1.2
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return evaluate(
+        labels=labels.astype(np.int64),
+        probabilities=probabilities,
+        groups=None,
+        num_bootstrap=200,
+        confidence=0.95,
+        seed=0,
+    )
+
+
+def segments() -> np.ndarray:
+    """(32, 32) uint16: sixteen squares, numbered row by row."""
+    y, x = np.mgrid[:SIDE, :SIDE] // REGION
+    return (y * (SIDE // REGION) + x).astype(np.uint16)
+
+
+def explanation(
+    session: Session, who: Identity, classifier: Classifier, storage: Any, *, num_images: int = 4
+) -> Explanation:
+    """The first test images explained; the first is classified wrongly, the others rightly.
+
+    Region k has the weight (k - 7) / 10 for class 0 and its opposite for class 1.
+    """
+    made_by = factories.job(session, who, JobKind.EXPLAIN, state=JobState.SUCCEEDED)
+    row = Explanation(
+        project_id=who.project_id, job_id=made_by.id, classifier_id=classifier.id, classes=classifier.classes,
+        num_images=num_images, spec={"kind": "explain", "num_samples": 200, "top_k": 3, "seed": 0},
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    query = select(Image).where(Image.version_id == classifier.version_id, Image.split == Split.TEST).limit(num_images)
+    for index, image in enumerate(session.scalars(query)):
+        session.add(_item(row, image, index, storage))
+    session.flush()
+    return row
+
+
+def _item(row: Explanation, image: Image, index: int, storage: Any) -> ExplanationItem:
+    num_classes = len(row.classes)
+    predicted = image.label if index else (image.label + 1) % num_classes
+    picture = factories.drawing(image.label, image.id, SIDE)
+    overlay = np.repeat(picture, 3, axis=2)
+    overlay[-REGION:, :, 2] = 255
+    weights = [
+        {
+            "label": k,
+            "intercept": 0.5,
+            "score": 0.8,
+            "weights": [[s, (s - 7) / 10 * (1 if k == 0 else -1)] for s in range(16)],
+        }
+        for k in range(num_classes)
+    ]
+    return ExplanationItem(
+        explanation_id=row.id, index=index, image_id=image.id, label=image.label, predicted=predicted,
+        probabilities=[0.9 if k == predicted else 0.1 / (num_classes - 1) for k in range(num_classes)],
+        width=SIDE, height=SIDE, picture_sha256=storage.put(encode_png(picture)).sha256,
+        segments_sha256=storage.put(_png16(segments())).sha256, overlay_sha256=storage.put(encode_png(overlay)).sha256,
+        weights={"classes": weights, "regions": []},
+    )  # fmt: skip
+
+
+def _png16(array: np.ndarray) -> bytes:
+    target = io.BytesIO()
+    Pillow.fromarray(array).save(target, "PNG")
+    return target.getvalue()

@@ -1,0 +1,48 @@
+"""Curves as SVG, and the words and numbers beside them."""
+
+import pytest
+
+from app.pages import charts
+
+PERFECT = {"label": 0, "points": [[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]], "auroc": 1.0}
+CHANCE = {"label": 1, "points": [[0.0, 0.0], [1.0, 1.0]], "auroc": 0.5}
+MISSING = {"label": 2, "points": [], "auroc": None}
+
+
+class TestRoc:
+    def test_turns_rates_into_a_path_whose_y_axis_points_down(self) -> None:
+        (curve,) = charts.roc([PERFECT], ["disc"]).curves
+        assert curve.path == "M0.00 100.00L0.00 0.00L100.00 0.00"
+
+    def test_reads_the_sensitivity_at_a_specificity(self) -> None:
+        perfect, chance = charts.roc([PERFECT, CHANCE], ["disc", "ring"]).curves
+        assert perfect.sensitivities == [1.0, 1.0, 1.0]
+        assert chance.sensitivities == [0.0, 0.0, 0.0]  # the one corner within reach is the origin
+
+    def test_names_the_best_and_the_least_class(self) -> None:
+        assert charts.roc([PERFECT, CHANCE], ["disc", "ring"]).summary == (
+            "Area under the curve: best for disc (1.000), least for ring (0.500)."
+        )
+
+    def test_a_class_without_a_curve_is_listed_and_not_drawn(self) -> None:
+        roc = charts.roc([MISSING], ["disc", "ring", "none"])
+        assert roc.curves[0].path == ""
+        assert roc.curves[0].sensitivities == [None, None, None]
+        assert "there is no curve" in roc.summary
+
+
+class TestReliability:
+    def bin(
+        self, low: float, count: int, confidence: float | None, accuracy: float | None
+    ) -> dict[str, float | int | None]:
+        return {"low": low, "high": low + 0.5, "count": count, "confidence": confidence, "accuracy": accuracy}
+
+    def test_says_how_overconfident_the_classifier_is(self) -> None:
+        # (3 * (0.9 - 0.5) + 1 * (0.4 - 0.4)) / 4 = 0.3
+        chart = charts.reliability([self.bin(0, 1, 0.4, 0.4), self.bin(0.5, 3, 0.9, 0.5)])
+        assert chart.summary == "On average the classifier is overconfident by 30 points."
+
+    def test_empty_bins_are_not_drawn(self) -> None:
+        chart = charts.reliability([self.bin(0, 0, None, None), self.bin(0.5, 3, 0.75, 0.5)])
+        assert chart.path == "M75.00 50.00"
+        assert chart.bins[1].radius == pytest.approx(4.0)  # the fullest bin

@@ -1,0 +1,160 @@
+"""Estimates: counted work agrees with the real networks, and finished jobs correct the guess."""
+
+import importlib
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from app.core.db import Database
+from app.services import costs
+from app.services.estimates import Estimate, estimate
+from app.services.identity import Identity
+from models import DatasetVersion, JobKind, JobState, Worker, db_now
+from models.specs import (
+    EvaluateSpec,
+    ExplainSpec,
+    ImportSpec,
+    JobSpec,
+    SampleSpec,
+    TrainClassifierSpec,
+    TrainDiffusionSpec,
+)
+from tests import factories
+
+
+@pytest.mark.parametrize(
+    ("preset", "size", "channels"), [("tiny", 32, 1), ("small", 64, 3), ("base", 64, 1), ("large", 128, 3)]
+)
+def test_the_unet_is_counted_as_it_is(preset: str, size: int, channels: int) -> None:
+    from workers.jobs.train_diffusion import network_config
+    from workers.ml.networks import build_unet
+
+    spec = TrainDiffusionSpec(dataset_id=1, preset=preset, image_size=size)
+    counted = costs.unet(spec, channels=channels, num_classes=3)
+    with torch.device("meta"):
+        network = build_unet(config=network_config(spec, channels=channels, num_classes=3))
+        flops = FlopCounterMode(display=False)
+        with flops:
+            network(
+                torch.zeros(1, channels, size, size), torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)
+            )
+    assert counted.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert counted.macs == pytest.approx(flops.get_total_flops() / 2, rel=0.01)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "tf_efficientnet_lite0", "mobilenetv2_100", "densenet121"])
+def test_cnns_are_counted_nearly(architecture: str) -> None:
+    import workers.ml  # noqa: F401 - mends torchvision, without which timm cannot be imported
+
+    timm = importlib.import_module("timm")
+    with torch.device("meta"):
+        network = timm.create_model(architecture).eval()
+        flops = FlopCounterMode(display=False)
+        with flops:
+            network(torch.zeros(1, 3, 96, 96))
+    counted = costs.cnn(architecture, input_size=96)
+    assert counted.parameters == pytest.approx(sum(p.numel() for p in network.parameters()), rel=0.05)
+    assert counted.macs == pytest.approx(flops.get_total_flops() / 2, rel=0.1)
+
+
+@pytest.fixture
+def version(database: Database, who: Identity) -> DatasetVersion:
+    with database.write() as session:
+        return factories.dataset_with_version(session, who)
+
+
+def of(database: Database, spec: JobSpec) -> Estimate:
+    with database.read() as session:
+        return estimate(session, spec)
+
+
+def add_worker(database: Database, gflops: float, seconds_ago: float = 0) -> None:
+    with database.write() as session:
+        session.add(
+            Worker(
+                name=f"w{gflops}",
+                queues=["gpu"],
+                device="a device",
+                memory_bytes=1,
+                gflops=gflops,
+                seen_at=db_now(-seconds_ago),
+            )
+        )
+
+
+class TestTrainDiffusion:
+    def test_twice_the_steps_take_nearly_twice_as_long(self, database: Database, version: DatasetVersion) -> None:
+        once, twice = (
+            of(database, TrainDiffusionSpec(dataset_id=version.dataset_id, num_steps=n)) for n in (50_000, 100_000)
+        )
+        assert twice.seconds_low == pytest.approx(2 * once.seconds_low, rel=0.02)
+        assert once.seconds_low < once.seconds_high
+
+    def test_a_faster_worker_takes_less_time(self, database: Database, version: DatasetVersion) -> None:
+        spec = TrainDiffusionSpec(dataset_id=version.dataset_id, num_steps=50_000)
+        slow = of(database, spec)
+        add_worker(database, 40_000)
+        fast = of(database, spec)
+        assert fast.seconds_high < slow.seconds_low / 10
+        assert "a device" in fast.basis
+
+    def test_a_worker_not_heard_of_does_not_count(self, database: Database, version: DatasetVersion) -> None:
+        spec = TrainDiffusionSpec(dataset_id=version.dataset_id)
+        before = of(database, spec)
+        add_worker(database, 40_000, seconds_ago=3600)
+        assert of(database, spec) == before
+
+    def test_a_finished_job_replaces_the_guess(
+        self, database: Database, who: Identity, version: DatasetVersion
+    ) -> None:
+        # 10 steps a second were measured; 100,000 such steps take 10,000 s whatever the worker says.
+        spec = TrainDiffusionSpec(dataset_id=version.dataset_id, num_steps=100_000)
+        with database.write() as session:
+            done = {"spec": spec.model_dump(mode="json"), "state": JobState.SUCCEEDED, "rate": 10.0}
+            factories.job(session, who, JobKind.TRAIN_DIFFUSION, **done)
+        found = of(database, spec)
+        assert (found.seconds_low * found.seconds_high) ** 0.5 == pytest.approx(10_000, rel=0.01)
+        assert found.basis == "the speed of 1 finished job of this kind"
+
+    def test_less_memory_is_needed_with_accumulation(self, database: Database, version: DatasetVersion) -> None:
+        whole, split = (
+            of(database, TrainDiffusionSpec(dataset_id=version.dataset_id, preset="base", accumulation=n))
+            for n in (1, 8)
+        )
+        assert split.memory_bytes < whole.memory_bytes
+
+
+def test_every_kind_has_an_estimate(database: Database, who: Identity, version: DatasetVersion) -> None:
+    with database.write() as session:
+        checkpoint = factories.checkpoint(session, who, version)
+        drawn = factories.synthetic_set(session, who, checkpoint)
+        classifier = factories.classifier(session, who, version)
+    for spec in (
+        ImportSpec(upload_id=1, name="a"),
+        TrainDiffusionSpec(dataset_id=version.dataset_id),
+        SampleSpec(checkpoint_id=checkpoint.id, per_class=10),
+        TrainClassifierSpec(synthetic_set_id=drawn.id),
+        EvaluateSpec(classifier_id=classifier.id),
+        ExplainSpec(classifier_id=classifier.id, image_ids=[1]),
+    ):
+        found = of(database, spec)
+        assert 0 < found.seconds_low < found.seconds_high
+        assert found.memory_bytes > 0
+        assert found.basis
+
+
+def test_what_does_not_exist_is_estimated_all_the_same(database: Database, who: Identity) -> None:
+    for spec in (
+        TrainDiffusionSpec(dataset_id=999),
+        SampleSpec(checkpoint_id=999, per_class=1),
+        EvaluateSpec(classifier_id=999),
+    ):
+        assert of(database, spec).seconds_high > 0
+
+
+def test_an_unknown_architecture_says_so(database: Database, version: DatasetVersion) -> None:
+    known = of(database, TrainClassifierSpec(dataset_id=version.dataset_id, architecture="resnet50"))
+    unknown = of(database, TrainClassifierSpec(dataset_id=version.dataset_id, architecture="convnext_tiny"))
+    assert "ResNet-50" in unknown.basis
+    assert "ResNet-50" not in known.basis

@@ -1,0 +1,63 @@
+"""Explanations: items in the order asked for, named by their images."""
+
+import pytest
+from sqlalchemy import select
+
+from app.core.db import Database
+from app.core.errors import NotFoundError
+from app.services import explanations
+from app.services.identity import Identity
+from models import Explanation, ExplanationItem, Image, UploadedImage
+from tests import factories
+
+
+@pytest.fixture
+def explanation(database: Database, who: Identity) -> Explanation:
+    """Of two dataset images and an uploaded one."""
+    with database.write() as session:
+        version = factories.dataset_with_version(session, who)
+        classifier = factories.classifier(session, who, version)
+        made = Explanation(
+            project_id=who.project_id, job_id=classifier.job_id, classifier_id=classifier.id, classes=version.classes,
+            num_images=3, spec={},
+        )  # fmt: skip
+        upload = UploadedImage(
+            project_id=who.project_id,
+            name="mine.png",
+            width=8,
+            height=8,
+            stored_sha256="a" * 64,
+            thumbnail_sha256="b" * 64,
+        )
+        session.add_all([made, upload])
+        session.flush()
+        images = [image.id for image in session.scalars(select(Image).limit(2))]
+        for index, (image_id, uploaded_id) in enumerate([(images[1], None), (images[0], None), (None, upload.id)]):
+            session.add(
+                ExplanationItem(
+                    explanation_id=made.id, index=index, image_id=image_id, uploaded_image_id=uploaded_id, predicted=0,
+                    probabilities=[1.0, 0.0], width=8, height=8, picture_sha256="c" * 64, segments_sha256="d" * 64,
+                    overlay_sha256="e" * 64, weights={},
+                )
+            )  # fmt: skip
+        return made
+
+
+def test_items_come_in_the_order_asked_for_with_their_names(database: Database, explanation: Explanation) -> None:
+    with database.read() as session:
+        items = explanations.items(session, explanation).items
+        names = explanations.names(session, items)
+    assert [item.index for item in items] == [0, 1, 2]
+    assert [names[item.id] for item in items] == ["ring/00001.png", "disc/00000.png", "mine.png"]
+
+
+def test_an_item_of_another_explanation_is_not_found(database: Database, explanation: Explanation) -> None:
+    with database.read() as session, pytest.raises(NotFoundError, match="has no item 999"):
+        explanations.item(session, explanation, 999)
+
+
+def test_deleting_takes_the_items_along(database: Database, who: Identity, explanation: Explanation) -> None:
+    with database.write() as session:
+        explanations.delete(session, who, session.get_one(Explanation, explanation.id))
+    with database.read() as session:
+        assert session.scalars(select(ExplanationItem)).all() == []

@@ -1,0 +1,84 @@
+import os
+import shutil
+import sys
+
+import pytest
+
+from app import doctor
+from app.core.broker import EmbeddedBroker
+from app.core.config import Settings
+from app.core.migrate import migrate
+from app.doctor import Level
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(_env_file=None, data_dir=tmp_path)
+
+
+def test_all_is_well_here_and_the_exit_code_says_so(settings, capsys):
+    findings = doctor.examine(settings)
+    assert doctor.print_findings(findings) == 0
+    shown = capsys.readouterr().out
+    for part in ("python", "packages", "torch", "disk", "database", "broker", "weights"):
+        assert part in shown
+
+
+def test_torch_is_looked_at_without_being_loaded_here(settings):
+    loaded_before = "torch" in sys.modules
+    found = doctor.torch(settings)
+    assert found.level == Level.OK
+    assert "2.13.0" in found.detail
+    assert ("torch" in sys.modules) == loaded_before
+
+
+@pytest.mark.parametrize(
+    ("check", "options", "words"),
+    [
+        (doctor.database, {"database_url": "postgresql://studio:secret@127.0.0.1:1/x"}, "does not answer"),
+        (doctor.broker, {"broker_url": "redis://127.0.0.1:1/0"}, "does not answer"),
+        (doctor.weights, {"weights_dir": "/nowhere"}, "is no folder"),
+    ],
+)
+def test_what_is_broken_is_named_with_its_mend_and_the_exit_code_is_one(check, options, words, tmp_path, capsys):
+    found = check(Settings(_env_file=None, data_dir=tmp_path, **options))
+    assert found.level == Level.BROKEN
+    assert words in found.detail
+    assert found.mend
+    assert doctor.print_findings([found]) == 1
+    shown = capsys.readouterr().out
+    assert "->" in shown
+    assert "secret" not in shown
+
+
+def test_a_nearly_full_disk_is_a_warning(settings, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**12, 10**12 - 10**9, 10**9))
+    found = doctor.disk(settings)
+    assert (found.level, "1.0 GB free" in found.detail) == (Level.WARNING, True)
+
+
+def test_a_folder_that_cannot_be_written_is_broken(settings, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert doctor.disk(settings).level == Level.BROKEN
+
+
+def test_old_tables_are_a_warning_until_they_are_migrated(settings):
+    settings.folder.joinpath("studio.sqlite3").touch()
+    assert doctor.database(settings).level == Level.WARNING
+    migrate(settings)
+    found = doctor.database(settings)
+    assert (found.level, "present tables" in found.detail) == (Level.OK, True)
+
+
+def test_a_broker_that_answers_is_fine(settings):
+    valkey = EmbeddedBroker(settings)
+    valkey.start()
+    given = settings.model_copy(update={"broker_url": f"redis+socket://{valkey.socket}"})
+    assert doctor.broker(given).level == Level.OK
+    valkey.stop()
+
+
+def test_weights_in_the_folder_are_listed(settings, tmp_path):
+    (tmp_path / "resnet18.safetensors").touch()
+    found = doctor.weights(settings.model_copy(update={"weights_dir": tmp_path}))
+    assert (found.level, "resnet18" in found.detail) == (Level.OK, True)

@@ -1,0 +1,89 @@
+"""Uploads and imports for tests: files given as {path: bytes} go the whole way, through a real runner."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from app.core.config import Settings
+from app.core.db import Database
+from app.core.storage import Storage
+from app.services import datasets, uploads
+from app.services.identity import Identity
+from models import Job, Queue, Upload, UploadKind
+from models.specs import ImportSpec
+from workers.runner import Runner
+
+
+def picture(seed: int, *, mode: str = "L", form: str = "PNG", size: tuple[int, int] = (12, 9), **options: Any) -> bytes:
+    """An image file of noise: other seeds have other pixels."""
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
+    target = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(target, form, **options)
+    return target.getvalue()
+
+
+def pictures(folder: str, number: int, *, start: int = 0, **options: Any) -> dict[str, bytes]:
+    """`number` files of distinct pixels in `folder`."""
+    first = sum(folder.encode()) * 1000 + start
+    return {f"{folder}/{i:03d}.png": picture(first + i, **options) for i in range(start, start + number)}
+
+
+class Importer:
+    def __init__(self, database: Database, settings: Settings, storage: Storage, who: Identity) -> None:
+        self.database, self.settings, self.storage, self.who = database, settings, storage, who
+
+    def send_folder(self, files: dict[str, bytes]) -> Upload:
+        with self.database.write() as session:
+            upload = uploads.start(session, self.who, kind=UploadKind.FOLDER, name="folder")
+        place = uploads.folder(self.settings, upload)
+        received = [place.receive_file(path, io.BytesIO(data), bytes_so_far=0) for path, data in files.items()]
+        with self.database.write() as session:
+            upload = uploads.get(session, self.who, upload.id)
+            uploads.add_files(session, self.settings, upload, received)
+            uploads.plan(session, self.settings, upload)
+        return upload
+
+    def send_archive(self, archive: bytes | Path) -> Upload:
+        with self.database.write() as session:
+            upload = uploads.start(session, self.who, kind=UploadKind.ARCHIVE, name="archive.zip")
+        data = archive.read_bytes() if isinstance(archive, Path) else archive
+        uploads.folder(self.settings, upload).receive_archive(io.BytesIO(data))
+        with self.database.write() as session:
+            upload = uploads.get(session, self.who, upload.id)
+            uploads.note_size(session, self.settings, upload)
+            uploads.plan(session, self.settings, upload)
+        return upload
+
+    def request(self, upload: Upload, name: str = "images", **options: Any) -> Job:
+        with self.database.write() as session:
+            upload = uploads.get(session, self.who, upload.id)
+            return datasets.request_import(
+                session, self.who, upload, ImportSpec(upload_id=upload.id, name=name, **options)
+            )
+
+    def work(self) -> int:
+        """Do the waiting imports in this process; returns how many."""
+        return self.runner().run_waiting()
+
+    def runner(self) -> Runner:
+        return Runner(
+            settings=self.settings,
+            database=self.database,
+            storage=self.storage,
+            queues=[Queue.IO],
+            owner="tester",
+            device=lambda: "cpu",
+        )
+
+    def job(self, job: Job) -> Job:
+        with self.database.read() as session:
+            return session.get_one(Job, job.id)
+
+    def run(self, upload: Upload, name: str = "images", **options: Any) -> Job:
+        """Import the upload, and return its job as it ended."""
+        job = self.request(upload, name, **options)
+        self.work()
+        return self.job(job)

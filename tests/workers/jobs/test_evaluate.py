@@ -1,0 +1,101 @@
+"""Evaluation jobs: predictions that add up to the report, groups, other datasets."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from sqlalchemy import select, update
+
+from app.core.errors import BadInputError
+from models import Classifier, DatasetVersion, Evaluation, Image, Prediction, Split
+from models.specs import EvaluateSpec, TrainClassifierSpec
+from tests import factories
+from tests.workers.jobs.conftest import Studio
+from workers.jobs.arrays import Source
+from workers.jobs.evaluate import group_numbers
+
+
+@pytest.fixture
+def classifier(studio: Studio, dataset_id: int) -> Classifier:
+    spec = TrainClassifierSpec(
+        dataset_id=dataset_id, architecture="resnet10t", pretrained=False, epochs=1, input_size=32, image_size=16
+    )
+    return studio.made(Classifier, studio.run(spec), "classifier_id")
+
+
+def test_the_report_is_what_its_predictions_add_up_to(studio: Studio, classifier: Classifier) -> None:
+    made = studio.made(
+        Evaluation, studio.run(EvaluateSpec(classifier_id=classifier.id, num_bootstrap=100)), "evaluation_id"
+    )
+    rows = studio.rows(select(Prediction).where(Prediction.evaluation_id == made.id))
+    cells = Counter((row.label, row.predicted) for row in rows)
+    assert made.report["confusion_matrix"] == [[cells[i, j] for j in range(2)] for i in range(2)]
+    assert made.report["accuracy"]["value"] == pytest.approx(np.mean([row.label == row.predicted for row in rows]))
+    assert made.num_images == len(rows) == 4
+    for row in rows:
+        assert sum(row.probabilities) == pytest.approx(1)
+        assert row.confidence == max(row.probabilities) == row.probabilities[row.predicted]
+
+
+def test_only_the_images_of_the_split_are_tested(studio: Studio, classifier: Classifier) -> None:
+    spec = EvaluateSpec(classifier_id=classifier.id, split=Split.VAL, num_bootstrap=100)
+    made = studio.made(Evaluation, studio.run(spec), "evaluation_id")
+    tested = studio.rows(select(Image).join(Prediction).where(Prediction.evaluation_id == made.id))
+    assert {image.split for image in tested} == {"val"}
+
+
+def test_the_same_job_gives_the_same_report_whatever_the_batch_size(studio: Studio, classifier: Classifier) -> None:
+    def report(batch_size: int) -> dict[str, object]:
+        spec = EvaluateSpec(classifier_id=classifier.id, num_bootstrap=100, batch_size=batch_size)
+        made: Evaluation = studio.made(Evaluation, studio.run(spec), "evaluation_id")
+        return made.report
+
+    assert report(4) == report(4)
+    assert report(1)["accuracy"] == report(4)["accuracy"]
+
+
+def test_patients_are_resampled_whole_where_they_are_known(studio: Studio, classifier: Classifier) -> None:
+    with studio.database.write() as session:
+        session.execute(update(Image).values(group="patient 1"))
+    made = studio.made(
+        Evaluation, studio.run(EvaluateSpec(classifier_id=classifier.id, num_bootstrap=100)), "evaluation_id"
+    )
+    assert (made.report["unit"], made.report["num_groups"]) == ("group", 1)
+    assert "low" in made.report["accuracy"]
+
+
+def test_another_dataset_of_the_same_classes_can_be_tested_on(studio: Studio, classifier: Classifier) -> None:
+    with studio.database.write() as session:
+        other = factories.dataset_with_version(session, studio.who, name="other", num_images=40, storage=studio.storage)
+        dataset_id, version_id = other.dataset_id, other.id
+    spec = EvaluateSpec(classifier_id=classifier.id, dataset_id=dataset_id, num_bootstrap=100)
+    made = studio.made(Evaluation, studio.run(spec), "evaluation_id")
+    assert (made.version_id, made.num_images) == (version_id, 8)
+
+
+def test_a_dataset_of_other_classes_is_refused(studio: Studio, classifier: Classifier) -> None:
+    with studio.database.write() as session:
+        other = factories.dataset_with_version(session, studio.who, name="other", classes=["cat", "dog"])
+        dataset_id = other.dataset_id
+    with pytest.raises(BadInputError, match=r"has the classes 'cat', 'dog', but classifier 1 has 'disc', 'ring'"):
+        studio.submit(EvaluateSpec(classifier_id=classifier.id, dataset_id=dataset_id))
+
+
+def test_a_grey_classifier_refuses_colour(studio: Studio, classifier: Classifier) -> None:
+    with studio.database.write() as session:
+        session.execute(update(DatasetVersion).values(channels=3))
+    with pytest.raises(BadInputError, match="learnt grey images"):
+        studio.submit(EvaluateSpec(classifier_id=classifier.id))
+
+
+class TestGroupNumbers:
+    def test_are_none_where_no_patient_is_known(self) -> None:
+        assert group_numbers([Source(1, 0, None, ""), Source(2, 0, None, "")]) is None
+
+    def test_an_image_without_a_patient_stands_for_itself(self) -> None:
+        numbers = group_numbers(
+            [Source(1, 0, "a", ""), Source(2, 0, "a", ""), Source(3, 0, None, ""), Source(4, 0, None, "")]
+        )
+        assert numbers is not None
+        assert numbers[0] == numbers[1]
+        assert len(set(numbers.tolist())) == 3

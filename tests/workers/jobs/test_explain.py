@@ -1,0 +1,120 @@
+"""Explanation jobs: what is kept of each image, repeats to the bit, resume, uploaded images."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from sqlalchemy import select
+
+from app.core.errors import NotFoundError
+from app.core.images import encode_png
+from models import Classifier, Explanation, ExplanationItem, Image, Split, UploadedImage
+from models.specs import ExplainSpec, TrainClassifierSpec
+from tests import factories
+from tests.workers.jobs.conftest import Studio
+
+
+@pytest.fixture
+def classifier(studio: Studio, dataset_id: int) -> Classifier:
+    spec = TrainClassifierSpec(
+        dataset_id=dataset_id, architecture="resnet10t", pretrained=False, epochs=1, input_size=32, image_size=16
+    )
+    return studio.made(Classifier, studio.run(spec), "classifier_id")
+
+
+def spec_of(studio: Studio, classifier: Classifier, number: int = 2, **options: object) -> ExplainSpec:
+    images = studio.rows(select(Image.id).where(Image.split == Split.TEST).order_by(Image.id).limit(number))
+    return ExplainSpec(classifier_id=classifier.id, image_ids=images, num_samples=60, num_segments=6, **options)
+
+
+def items_of(studio: Studio, made: Explanation) -> list[ExplanationItem]:
+    return studio.rows(
+        select(ExplanationItem).where(ExplanationItem.explanation_id == made.id).order_by(ExplanationItem.index)
+    )
+
+
+def explain(studio: Studio, spec: ExplainSpec) -> list[ExplanationItem]:
+    return items_of(studio, studio.made(Explanation, studio.run(spec), "explanation_id"))
+
+
+def pixels(studio: Studio, key: str) -> np.ndarray:
+    return np.asarray(PillowImage.open(io.BytesIO(studio.storage.read(key))))
+
+
+def kept(items: list[ExplanationItem]) -> list[object]:
+    return [
+        (item.image_id, item.weights, item.segments_sha256, item.overlay_sha256, item.probabilities) for item in items
+    ]
+
+
+class TestWhatIsKept:
+    def test_every_class_has_a_weight_for_every_segment(self, studio: Studio, classifier: Classifier) -> None:
+        item = explain(studio, spec_of(studio, classifier))[0]
+        number = item.weights["num_segments"]
+        assert [model["name"] for model in item.weights["classes"]] == ["disc", "ring"]
+        for model in item.weights["classes"]:
+            assert sorted(segment for segment, _ in model["weights"]) == list(range(number))
+        assert sorted(region["segment"] for region in item.weights["regions"]) == list(range(number))
+        assert sum(region["share"] for region in item.weights["regions"]) == pytest.approx(1)
+
+    def test_pictures_are_as_the_classifier_saw_them(self, studio: Studio, classifier: Classifier) -> None:
+        item = explain(studio, spec_of(studio, classifier))[0]
+        assert pixels(studio, item.picture_sha256).shape == (32, 32) == (item.height, item.width)
+        assert pixels(studio, item.overlay_sha256).shape == (32, 32, 3)
+        segments = pixels(studio, item.segments_sha256)
+        assert segments.dtype == np.uint16 or segments.dtype == np.int32
+        assert np.unique(segments).tolist() == list(range(item.weights["num_segments"]))
+
+    def test_the_true_class_is_known_for_images_of_the_dataset(self, studio: Studio, classifier: Classifier) -> None:
+        items = explain(studio, spec_of(studio, classifier))
+        labels = {image.id: image.label for image in studio.rows(select(Image))}
+        assert [item.label for item in items] == [labels[item.image_id] for item in items]
+
+
+def test_a_repeat_is_bit_identical(studio: Studio, classifier: Classifier) -> None:
+    spec = spec_of(studio, classifier)
+    assert kept(explain(studio, spec)) == kept(explain(studio, spec))
+
+
+def test_another_seed_gives_other_weights(studio: Studio, classifier: Classifier) -> None:
+    first, second = (explain(studio, spec_of(studio, classifier, 1, seed=seed))[0] for seed in (1, 2))
+    assert first.weights["classes"] != second.weights["classes"]
+
+
+def test_a_killed_job_goes_on_with_the_next_image(studio: Studio, classifier: Classifier) -> None:
+    spec = spec_of(studio, classifier, 4)
+    expected = kept(explain(studio, spec))
+    job_id = studio.submit(spec)
+    studio.kill_at(job_id, 3)
+    job = studio.work(job_id)
+    assert job.resumed_from == 2
+    assert kept(items_of(studio, studio.made(Explanation, job, "explanation_id"))) == expected
+
+
+def test_an_uploaded_image_has_no_true_class(studio: Studio, classifier: Classifier) -> None:
+    with studio.database.write() as session:
+        key = studio.storage.put(encode_png(factories.drawing(1, 99, size=40))).sha256
+        upload = UploadedImage(
+            project_id=studio.who.project_id,
+            name="mine.png",
+            width=40,
+            height=40,
+            stored_sha256=key,
+            thumbnail_sha256=key,
+        )
+        session.add(upload)
+        session.flush()
+        uploaded_id = upload.id
+    spec = ExplainSpec(classifier_id=classifier.id, uploaded_image_ids=[uploaded_id], num_samples=60, num_segments=6)
+    (item,) = explain(studio, spec)
+    assert (item.label, item.image_id, item.uploaded_image_id) == (None, None, uploaded_id)
+
+
+def test_an_image_of_another_project_does_not_exist(studio: Studio, classifier: Classifier) -> None:
+    with studio.database.write() as session:
+        stranger = factories.identity(session, "other")
+        version = factories.dataset_with_version(session, stranger, name="theirs", num_images=2)
+        theirs = session.scalar(select(Image.id).where(Image.version_id == version.id).limit(1))
+    with pytest.raises(NotFoundError, match=f"There is no image {theirs}"):
+        studio.submit(ExplainSpec(classifier_id=classifier.id, image_ids=[theirs]))

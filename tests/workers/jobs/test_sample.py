@@ -1,0 +1,114 @@
+"""Sampling jobs: which image has which index, the same images whatever happens, provenance, resume, stop and keep."""
+
+import io
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from sqlalchemy import select
+
+from models import Checkpoint, SyntheticImage, SyntheticSet
+from models.specs import SampleSpec, TrainDiffusionSpec
+from tests.workers.jobs.conftest import TINY_NETWORK, Studio
+from workers.context import JobContext
+from workers.jobs.sample import CLASS_STRIDE, requested
+
+
+@pytest.fixture
+def checkpoint(studio: Studio, dataset_id: int) -> Checkpoint:
+    spec = TrainDiffusionSpec(dataset_id=dataset_id, num_steps=4, **TINY_NETWORK)
+    return studio.made(Checkpoint, studio.run(spec), "checkpoint_id")
+
+
+def images_of(studio: Studio, made: SyntheticSet) -> list[SyntheticImage]:
+    return studio.rows(select(SyntheticImage).where(SyntheticImage.set_id == made.id).order_by(SyntheticImage.id))
+
+
+def draw(studio: Studio, checkpoint: Checkpoint, **options: object) -> list[SyntheticImage]:
+    spec = SampleSpec(checkpoint_id=checkpoint.id, **{"per_class": 5, "num_steps": 3, **options})
+    return images_of(studio, studio.made(SyntheticSet, studio.run(spec), "synthetic_set_id"))
+
+
+def by_index(images: list[SyntheticImage]) -> dict[int, str]:
+    return {image.index: image.stored_sha256 for image in images}
+
+
+class TestRequested:
+    def test_classes_take_turns(self) -> None:
+        spec = SampleSpec(checkpoint_id=1, counts={"a": 3, "b": 1})
+        asked = [(request.label, request.index) for request in requested(spec, ["a", "b", "c"])]
+        assert asked == [(0, 0), (1, CLASS_STRIDE), (0, 1), (0, 2)]
+
+
+class TestImages:
+    def test_there_are_as_many_of_each_class_as_asked_for(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        images = draw(studio, checkpoint, per_class=None, counts={"ring": 3, "disc": 1})
+        assert Counter(image.label for image in images) == {1: 3, 0: 1}
+
+    def test_are_the_same_whatever_the_batch_size(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        assert by_index(draw(studio, checkpoint, batch_size=1)) == by_index(draw(studio, checkpoint, batch_size=64))
+
+    def test_a_larger_set_begins_with_the_smaller_one(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        small, large = by_index(draw(studio, checkpoint, per_class=2)), by_index(draw(studio, checkpoint, per_class=4))
+        assert small.items() < large.items()
+
+    def test_differ_between_seeds_and_between_indices(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        def pixels(images: list[SyntheticImage]) -> set[bytes]:
+            return {PillowImage.open(io.BytesIO(studio.storage.read(i.stored_sha256))).tobytes() for i in images}
+
+        first, second = pixels(draw(studio, checkpoint, seed=1)), pixels(draw(studio, checkpoint, seed=2))
+        assert len(first | second) == 20
+
+    def test_carry_how_they_were_made(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        image = draw(studio, checkpoint, seed=9, guidance=2.5)[-1]
+        text = PillowImage.open(io.BytesIO(studio.storage.read(image.stored_sha256))).text  # type: ignore[attr-defined]
+        recipe = json.loads(text["phantom-studio"])
+        assert recipe.pop("version")
+        assert recipe == {
+            "synthetic": True, "generator": "Phantom Studio", "checkpoint_sha256": checkpoint.sha256, "class": "ring",
+            "seed": 9, "index": image.index, "guidance": 2.5, "sampler": "dpm++", "num_steps": 3,
+        }  # fmt: skip
+        assert "Synthetic image" in text["Comment"]
+
+    def test_are_grey_where_the_dataset_is(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        stored = studio.storage.read(draw(studio, checkpoint)[0].stored_sha256)
+        assert PillowImage.open(io.BytesIO(stored)).mode == "L"
+
+
+class TestInterrupted:
+    def test_a_killed_drawing_goes_on_and_gives_the_same_images(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        expected = by_index(draw(studio, checkpoint, batch_size=2))
+        job_id = studio.submit(SampleSpec(checkpoint_id=checkpoint.id, per_class=5, num_steps=3, batch_size=2))
+        studio.kill_at(job_id, 4)
+        studio.kill_at(job_id, 8)
+        job = studio.work(job_id)
+        assert job.resumed_from == 8
+        assert by_index(images_of(studio, studio.made(SyntheticSet, job, "synthetic_set_id"))) == expected
+
+    def test_a_damaged_note_costs_only_its_own_images(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        expected = by_index(draw(studio, checkpoint, batch_size=2))
+        job_id = studio.submit(SampleSpec(checkpoint_id=checkpoint.id, per_class=5, num_steps=3, batch_size=2))
+        context = studio.kill_at(job_id, 6)
+        min((context.folder / "checkpoints").glob("*.json")).write_text("[[1, 2")
+        job = studio.work(job_id)
+        assert job.resumed_from == 4
+        assert "damaged" in studio.log(job)
+        assert by_index(images_of(studio, studio.made(SyntheticSet, job, "synthetic_set_id"))) == expected
+
+    def test_stop_and_keep_keeps_what_is_drawn(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        def stop_at_four(context: JobContext, done: int) -> None:
+            context.flags.stop = done == 4
+
+        job_id = studio.submit(SampleSpec(checkpoint_id=checkpoint.id, per_class=5, num_steps=3, batch_size=2))
+        made = studio.made(SyntheticSet, studio.attempt(job_id, stop_at_four), "synthetic_set_id")
+        assert (made.num_images, made.counts) == (4, {"disc": 2, "ring": 2})
+
+
+def test_the_first_images_are_shown_at_once(studio: Studio, checkpoint: Checkpoint) -> None:
+    job = studio.run(SampleSpec(checkpoint_id=checkpoint.id, per_class=3, num_steps=3))
+    (preview,) = studio.artifacts(job, "preview")
+    assert preview.data["columns"] == 3
+    sheet = np.asarray(PillowImage.open(io.BytesIO(studio.storage.read(preview.sha256))))
+    assert sheet.shape == (2 * 18 - 2, 3 * 18 - 2)

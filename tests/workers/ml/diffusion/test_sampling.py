@@ -1,0 +1,113 @@
+"""Samples show what was learnt, by every sampler, and image k is the same in any company."""
+
+import numpy as np
+import pytest
+
+from tests.workers.ml.diffusion.tiny import DARK, LIGHT, SPOT
+from workers.ml.diffusion.sampling import chunk_size, initial_noise, sample_images
+from workers.ml.diffusion.schedule import SAMPLERS
+
+
+def sample(denoiser, labels, indices, **changes):
+    options = {
+        "seed": 3,
+        "guidance": 1.0,
+        "sampler": "dpm++",
+        "num_steps": 6,
+        "batch_size": 8,
+        "device": "cpu",
+    }
+    data = {"labels": np.array(labels, np.int64), "indices": np.array(indices, np.int64)}
+    batches = list(sample_images(**{"denoiser": denoiser} | options | data | changes))
+    return np.concatenate([batch.images_uint8 for batch in batches])
+
+
+def assert_shows_the_two_classes(images, tolerance):
+    """images: (2, 8, 8, 1), one of each class."""
+    background = images[:, 6:, 6:].astype(float).mean(axis=(1, 2, 3))
+    assert background == pytest.approx([DARK, LIGHT], abs=tolerance)
+    assert images[:, 2:4, 2:4].astype(float).mean(axis=(1, 2, 3)) == pytest.approx([SPOT, SPOT], abs=tolerance)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_draws_what_was_learnt(trained, sampler):
+    assert_shows_the_two_classes(sample(trained, [0, 1], [0, 1], sampler=sampler, num_steps=20), 40)
+
+
+def test_epsilon_networks_draw_the_spot_and_tell_the_classes_apart(trained_epsilon):
+    drawn = [sample(trained_epsilon, [0, 1], [0, 1], sampler=one, num_steps=40).astype(float) for one in SAMPLERS]
+    for images in drawn:
+        assert images[1, 6:, 6:].mean() > images[0, 6:, 6:].mean() + 40
+        assert (images[:, 2:4, 2:4].mean(axis=(1, 2, 3)) > images[:, 6:, 6:].mean(axis=(1, 2, 3)) + 60).all()
+        assert np.abs(images - drawn[0]).mean() < 4
+
+
+def test_all_samplers_reach_the_same_images(trained):
+    drawn = [sample(trained, [0, 1], [0, 1], sampler=one, num_steps=40).astype(float) for one in SAMPLERS]
+    for other in drawn[1:]:
+        assert np.abs(other - drawn[0]).mean() < 4
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_an_image_is_bit_identical_in_any_batch_subset_and_order(trained, guidance):
+    indices = np.arange(20)
+    labels = indices % 2
+    whole = sample(trained, labels, indices, guidance=guidance, batch_size=20)
+    for batch_size in (1, 3, 8):
+        assert np.array_equal(sample(trained, labels, indices, guidance=guidance, batch_size=batch_size), whole)
+    chosen = np.array([17, 1, 9, 4])
+    assert np.array_equal(sample(trained, labels[chosen], chosen, guidance=guidance), whole[chosen])
+
+
+def test_label_seed_and_index_each_change_the_image(trained):
+    base = sample(trained, [0], [5])
+    assert not np.array_equal(base, sample(trained, [1], [5]))
+    assert not np.array_equal(base, sample(trained, [0], [6]))
+    assert not np.array_equal(base, sample(trained, [0], [5], seed=4))
+
+
+def test_batches_come_in_the_order_asked_for(trained):
+    batches = list(
+        sample_images(
+            denoiser=trained,
+            labels=np.array([1, 0, 1]),
+            indices=np.array([9, 2, 1]),
+            seed=0,
+            guidance=1.0,
+            sampler="ddim",
+            num_steps=2,
+            batch_size=2,
+            device="cpu",
+        )
+    )
+    assert [batch.indices.tolist() for batch in batches] == [[9, 2], [1]]
+    assert [batch.images_uint8.shape for batch in batches] == [(2, 8, 8, 1), (1, 8, 8, 1)]
+    assert batches[0].images_uint8.dtype == np.uint8
+
+
+def test_noise_of_an_image_does_not_depend_on_its_label_or_company(trained):
+    assert initial_noise(trained.config, seed=1, index=2).shape == (1, 8, 8)
+    assert (initial_noise(trained.config, seed=1, index=2) == initial_noise(trained.config, seed=1, index=2)).all()
+
+
+def test_chunks_shrink_with_image_size_on_a_gpu(trained):
+    assert chunk_size(trained.config, device="cpu") == 8
+    assert chunk_size(trained.config, device="cuda") == 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": np.array([2])}, r"lie in 0\.\.1"),
+        ({"labels": np.array([0, 1])}, "two vectors of one length"),
+        ({"indices": np.array([-1])}, "not be negative"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"guidance": -1.0}, "at least 0"),
+        ({"sampler": "euler"}, "expected one of"),
+        ({"num_steps": 0}, "expected 1 to 1000"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_drawing(trained, changes, message):
+    data = {"labels": np.array([0]), "indices": np.array([0])} | changes
+    with pytest.raises(ValueError, match=message):
+        sample(trained, data.pop("labels"), data.pop("indices"), **data)

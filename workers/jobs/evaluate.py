@@ -1,0 +1,101 @@
+"""Test a classifier on one split of real images, and keep every single prediction."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from models import Classifier, Evaluation, Job, Prediction
+from models.specs import EvaluateSpec
+from workers.context import JobContext, Recorder
+from workers.jobs.arrays import LabelledImages, Source, load_images, real_sources
+from workers.jobs.pace import Pace
+from workers.jobs.problems import explained
+from workers.ml.classification.prediction import LoadedClassifier, load_classifier, predict
+from workers.ml.metrics import classification
+
+ROWS_AT_ONCE = 2000
+
+
+def run(context: JobContext, spec: EvaluateSpec) -> Recorder:
+    with explained(lower="batch_size"):
+        with context.database.read() as session:
+            key = session.get_one(Classifier, spec.classifier_id).sha256
+            assert spec.version_id is not None, "prepare() fills it in"
+            sources = real_sources(session, version_id=spec.version_id, split=spec.split)
+        classifier = load_classifier(context.storage.path(key), device=context.device)
+        images = load_images(
+            context, sources, image_size=classifier.image_size, channels=classifier.channels,
+            fit=classifier.metadata["fit"], what=f"{spec.split} images",
+        )  # fmt: skip
+        probabilities = _predict(context, spec, classifier, images)
+        context.report(len(sources), message=f"Intervals from {spec.num_bootstrap:,} resamples")
+        report = classification.evaluate(
+            labels=images.labels,
+            probabilities=probabilities,
+            groups=group_numbers(sources),
+            num_bootstrap=spec.num_bootstrap,
+            confidence=spec.confidence,
+            seed=spec.seed,
+        )
+    return functools.partial(_record, spec, classifier, sources, probabilities, report)
+
+
+def _predict(
+    context: JobContext, spec: EvaluateSpec, classifier: LoadedClassifier, images: LabelledImages
+) -> NDArray[np.float64]:
+    """(N, K) probabilities, batch by batch, so that a cancel is heard."""
+    total, parts, pace = len(images.labels), [], Pace(0)
+    for start in range(0, total, spec.batch_size):
+        batch = images.images_uint8[start : start + spec.batch_size]
+        parts.append(
+            predict(classifier=classifier, images_uint8=batch, batch_size=spec.batch_size, device=context.device)
+        )
+        done = start + len(batch)
+        context.report(done, total, message="Predicting", rate=pace.tick(done), unit="images")
+    return np.concatenate(parts)
+
+
+def group_numbers(sources: Sequence[Source]) -> NDArray[np.int64] | None:
+    """A number for each patient; an image without one stands for itself. None where no patient is known at all."""
+    if all(source.group is None for source in sources):
+        return None
+    names = [f"group {source.group}" if source.group is not None else f"image {source.id}" for source in sources]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def _record(
+    spec: EvaluateSpec,
+    classifier: LoadedClassifier,
+    sources: list[Source],
+    probabilities: NDArray[np.float64],
+    report: dict[str, Any],
+    session: Session,
+    row: Job,
+) -> dict[str, Any]:
+    evaluation = Evaluation(
+        project_id=row.project_id, job_id=row.id, classifier_id=spec.classifier_id, version_id=spec.version_id,
+        split=str(spec.split), classes=list(classifier.classes), num_images=len(sources), report=report,
+    )  # fmt: skip
+    session.add(evaluation)
+    session.flush()
+    for start in range(0, len(sources), ROWS_AT_ONCE):
+        pairs = zip(sources[start : start + ROWS_AT_ONCE], probabilities[start : start + ROWS_AT_ONCE], strict=True)
+        session.execute(insert(Prediction), [_prediction(evaluation.id, source, row) for source, row in pairs])
+    return {"evaluation_id": evaluation.id, "accuracy": report["accuracy"]["value"]}
+
+
+def _prediction(evaluation_id: int, source: Source, probabilities: NDArray[np.float64]) -> dict[str, Any]:
+    predicted = int(probabilities.argmax())
+    return {
+        "evaluation_id": evaluation_id,
+        "image_id": source.id,
+        "label": source.label,
+        "predicted": predicted,
+        "confidence": float(probabilities[predicted]),
+        "probabilities": probabilities.tolist(),
+    }

@@ -1,0 +1,305 @@
+"""Train a diffusion network on the training split of a dataset.
+
+The network that comes out depends on the spec and the images alone, not on when, where and how often the job was
+interrupted: its file has the same bytes. So previews draw from generators of their own, and the file's metadata
+names neither job nor time.
+"""
+
+import functools
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sqlalchemy.orm import Session
+
+from app.core.errors import BadInputError
+from models import Artifact, Checkpoint, DatasetVersion, Job, Split
+from models.specs import TrainDiffusionSpec
+from workers.context import JobContext, Recorder
+from workers.jobs.arrays import LabelledImages, load_images, real_sources
+from workers.jobs.pace import Allowance, Pace
+from workers.jobs.problems import explained
+from workers.jobs.sheets import publish_sheet
+from workers.ml import checkpoints
+from workers.ml.diffusion import training
+from workers.ml.diffusion.sampling import sample_images
+from workers.ml.diffusion.training import TrainingState, TrainStep
+from workers.ml.networks import UNetConfig
+from workers.ml.seeding import derive_seed
+
+KEPT_CHECKPOINTS = 2
+MOST_POINTS = 2000  # of the loss curve
+PREVIEW_STEPS = 12
+PREVIEW_GUIDANCE = 1.5
+PREVIEW_BATCH = 32
+LOWER = "batch_size, image_size or block_channels, raise accumulation, or turn on gradient_checkpointing"
+NOT_IN_THE_NETWORK = {
+    "dataset_id",
+    "version_id",
+    "init_checkpoint_id",
+    "preview_every",
+    "previews_per_class",
+    "checkpoint_every",
+}
+
+
+@dataclass
+class Training:
+    """One attempt: what is trained on what, and what was last saved."""
+
+    context: JobContext
+    spec: TrainDiffusionSpec
+    dataset: str
+    classes: list[str]
+    manifest_sha256: str
+    data: LabelledImages
+    state: TrainingState
+    resumed: bool
+    saved_step: int | None
+    drawing: Allowance = field(default_factory=Allowance)
+
+    @property
+    def folder(self) -> Path:
+        return self.context.folder / "checkpoints"
+
+
+def run(context: JobContext, spec: TrainDiffusionSpec) -> Recorder:
+    with explained(lower=LOWER):
+        job = _begin(context, spec)
+        context.on_interrupt(functools.partial(_save, job))
+        if not job.resumed:
+            _preview(job)
+        _train(job)
+        return _finish(job)
+
+
+def _begin(context: JobContext, spec: TrainDiffusionSpec) -> Training:
+    with context.database.read() as session:
+        version = session.get_one(DatasetVersion, spec.version_id)
+        dataset, classes, channels = version.dataset.name, list(version.classes), version.channels
+        manifest = version.manifest_sha256
+        sources = real_sources(session, version_id=version.id, split=Split.TRAIN)
+    data = load_images(
+        context, sources, image_size=spec.image_size, channels=channels, fit=spec.fit, what="training images"
+    )
+    config = network_config(spec, channels=channels, num_classes=len(classes))
+    checkpoints.remove_leftovers(context.folder / "checkpoints")
+    _seed_everything(spec.seed)
+    resumed = _resume(context, spec, manifest)
+    state = resumed or _new_state(context, spec, config)
+    context.log(
+        f"{len(data.labels):,} training images of {len(classes)} classes at {spec.image_size} px on {context.device}; "
+        f"network of {num_parameters(state):,} parameters."
+    )
+    return Training(
+        context, spec, dataset, classes, manifest, data, state, resumed is not None, state.step if resumed else None
+    )
+
+
+def network_config(spec: TrainDiffusionSpec, *, channels: int, num_classes: int) -> UNetConfig:
+    return UNetConfig(
+        image_size=spec.image_size,
+        channels=channels,
+        num_classes=num_classes,
+        block_channels=tuple(spec.block_channels),
+        layers_per_block=spec.layers_per_block,
+        attention_levels=tuple(sorted(spec.attention_levels)),
+        patch_size=spec.patch_size,
+        stem_channels=spec.stem_channels,
+        dropout=spec.dropout,
+    )
+
+
+def num_parameters(state: TrainingState) -> int:
+    return sum(parameter.numel() for parameter in state.network.parameters())
+
+
+def _seed_everything(seed: int) -> None:
+    """Dropout draws from torch's global generators, whose state must not come from whatever this process did before."""
+    seed = derive_seed("globals", seed)
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def _new_state(context: JobContext, spec: TrainDiffusionSpec, config: UNetConfig) -> TrainingState:
+    state = training.new_training_state(
+        config=config, lr=spec.lr, weight_decay=spec.weight_decay, prediction=spec.prediction, seed=spec.seed,
+        device=context.device,
+    )  # fmt: skip
+    if spec.init_checkpoint_id is not None:
+        _take_weights(context, spec.init_checkpoint_id, state)
+    return state
+
+
+def _take_weights(context: JobContext, checkpoint_id: int, state: TrainingState) -> None:
+    """Go on from the weights of another training; its optimizer's moments are not kept in a checkpoint's file."""
+    with context.database.read() as session:
+        key = session.get_one(Checkpoint, checkpoint_id).sha256
+    start = training.load_denoiser(context.storage.path(key), device=context.device)
+    ours, theirs = state.config.to_json(), start.config.to_json()
+    differing = [name for name in ours if ours[name] != theirs[name] and name != "dropout"]
+    if differing:
+        had = ", ".join(f"{name} {theirs[name]} instead of {ours[name]}" for name in differing)
+        raise BadInputError(
+            f"Training cannot go on from checkpoint {checkpoint_id}: it has {had}.",
+            hint="Set these options to the checkpoint's, or leave init_checkpoint_id empty.",
+        )
+    for network in (state.network, state.ema):
+        network.load_state_dict(start.network.state_dict())
+    context.log(f"Going on from the weights of checkpoint {checkpoint_id}.")
+
+
+def _resume(context: JobContext, spec: TrainDiffusionSpec, manifest_sha256: str) -> TrainingState | None:
+    """The newest whole state that this or an earlier attempt saved; None to begin anew."""
+    path = newest_checkpoint(context)
+    if path is None:
+        return None
+    state, extra = training.load_training_state(path, device=context.device)
+    if extra != _extra(spec, manifest_sha256):
+        raise BadInputError(
+            f"The checkpoint {path.name} was written for other options or images than this job's.",
+            hint="Ask for a new job with the same settings.",
+        )
+    context.resumed_from(state.step)
+    return state
+
+
+def newest_checkpoint(context: JobContext) -> Path | None:
+    """The whole checkpoint of the highest step among all attempts; the log says which were passed over, and why."""
+    found = []
+    for folder in context.checkpoint_folders():
+        path, skipped = checkpoints.latest_valid(folder)
+        for passed in skipped:
+            context.log(f"Passed over a checkpoint of attempt {folder.parent.name}: {passed.reason}", level="warning")
+        if path is not None:
+            found.append(path)
+    return max(found, key=lambda path: path.name, default=None)
+
+
+def _extra(spec: TrainDiffusionSpec, manifest_sha256: str) -> dict[str, Any]:
+    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    return {"spec_sha256": hashlib.sha256(text.encode()).hexdigest(), "manifest_sha256": manifest_sha256}
+
+
+def _save(job: Training) -> None:
+    """Write a checkpoint of the present step, unless it is there already."""
+    if job.saved_step == job.state.step:
+        return
+    path = job.folder / checkpoints.checkpoint_name(job.state.step)
+    training.save_training_state(job.state, path, _extra(job.spec, job.manifest_sha256))
+    checkpoints.prune(job.folder, KEPT_CHECKPOINTS)
+    job.saved_step = job.state.step
+
+
+def _train(job: Training) -> None:
+    context, spec = job.context, job.spec
+    pace = Pace(job.state.step)
+    every = max(1, spec.num_steps // MOST_POINTS)
+    losses: list[float] = []
+    for step in _steps(job):
+        rate = pace.tick(step.done)
+        losses.append(step.loss)
+        if step.done % every == 0:
+            _note(context, step, float(np.mean(losses)), rate * step.num_images)
+            losses.clear()
+        if step.done % spec.checkpoint_every == 0 and step.done < step.total:
+            _save(job)
+        if step.done % spec.preview_every == 0 and step.done < step.total and job.drawing.is_affordable:
+            _preview(job)
+        message = f"Loss {step.loss:.4f}, {rate * step.num_images:.0f} images/s"
+        context.report(step.done, step.total, message=message, rate=rate, unit="steps")
+        if context.should_stop:
+            context.log(f"Stopped at step {step.done:,} of {step.total:,}, as asked.")
+            return
+
+
+def _steps(job: Training) -> Iterator[TrainStep]:
+    spec = job.spec
+    return training.train_diffusion(
+        state=job.state,
+        images_uint8=job.data.images_uint8,
+        labels=job.data.labels,
+        num_steps=spec.num_steps,
+        batch_size=spec.batch_size,
+        lr=spec.lr,
+        warmup_steps=spec.warmup_steps,
+        weight_decay=spec.weight_decay,
+        ema_decay=spec.ema_decay,
+        prediction=spec.prediction,
+        label_dropout=spec.label_dropout,
+        min_snr_gamma=spec.min_snr_gamma,
+        hflip=spec.hflip,
+        vflip=spec.vflip,
+        class_balanced=spec.class_balanced,
+        precision=spec.precision,
+        accumulation=spec.accumulation,
+        gradient_checkpointing=spec.gradient_checkpointing,
+        seed=spec.seed,
+    )
+
+
+def _note(context: JobContext, step: TrainStep, loss: float, images_per_s: float) -> None:
+    context.metric(step.done, loss=loss, lr=step.lr, grad_norm=step.grad_norm, images_per_s=images_per_s)
+
+
+def _preview(job: Training) -> None:
+    """Draw every class from the same noise as ever, by the averaged weights; one sheet, a row for each class."""
+    columns, num_classes = job.spec.previews_per_class, len(job.classes)
+    with job.drawing:
+        batches = sample_images(
+            denoiser=training.denoiser_of(job.state),
+            labels=np.repeat(np.arange(num_classes), columns),
+            indices=np.arange(num_classes * columns),
+            seed=derive_seed("preview", job.spec.seed),
+            guidance=PREVIEW_GUIDANCE,
+            sampler="dpm++",
+            num_steps=PREVIEW_STEPS,
+            batch_size=PREVIEW_BATCH,
+            device=job.context.device,
+        )
+        images = np.concatenate([batch.images_uint8 for batch in batches])
+        publish_sheet(job.context, images, step=job.state.step, classes=job.classes, columns=columns)
+
+
+def _finish(job: Training) -> Recorder:
+    _preview(job)
+    path = job.context.folder / "network.safetensors"
+    sha256 = training.export_denoiser(path, state=job.state, metadata=_metadata(job))
+    stored = job.context.storage.put(path)
+    assert stored.sha256 == sha256, f"{path} changed while it was copied"
+    return functools.partial(_record, job, stored.sha256, stored.size)
+
+
+def _metadata(job: Training) -> dict[str, Any]:
+    """What goes into the network's file: how it was made, and nothing that differs between two makings."""
+    return {
+        "classes": job.classes,
+        "manifest_sha256": job.manifest_sha256,
+        "spec": job.spec.model_dump(mode="json", exclude=NOT_IN_THE_NETWORK),
+    }
+
+
+def _record(job: Training, sha256: str, size: int, session: Session, row: Job) -> dict[str, Any]:
+    spec, state = job.spec, job.state
+    checkpoint = Checkpoint(
+        project_id=row.project_id, job_id=row.id, version_id=spec.version_id,
+        name=f"{job.dataset}, {spec.preset} {spec.image_size} px, {state.step:,} steps"[:300],
+        image_size=spec.image_size, channels=state.config.channels, classes=job.classes, num_steps=state.step,
+        num_parameters=num_parameters(state), size=size, sha256=sha256, spec=spec.model_dump(mode="json"),
+    )  # fmt: skip
+    session.add(checkpoint)
+    session.add(
+        Artifact(
+            job_id=row.id, role="checkpoint", index=0, name="network.safetensors",
+            media_type="application/octet-stream", size=size, sha256=sha256, data={"step": state.step},
+        )
+    )  # fmt: skip
+    session.flush()
+    return {"checkpoint_id": checkpoint.id}

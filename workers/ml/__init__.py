@@ -1,0 +1,9 @@
+"""Numerics of the studio: training, sampling, metrics and explanations on plain arrays.
+
+Nothing here knows of jobs, databases or files' places. The torchvision mend runs first, before any library of ours
+can import torchvision.
+"""
+
+from workers.ml.torchvision_mend import mend_torchvision
+
+mend_torchvision()

@@ -1,0 +1,1 @@
+"""Classifiers: pretrained weights, training, prediction."""

@@ -1,0 +1,1 @@
+"""Class-conditional diffusion: the noise schedule, training and sampling."""
