@@ -82,7 +82,7 @@ class Job(WithId, Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     kind: Mapped[JobKind] = mapped_column(String(40))
     title: Mapped[str] = mapped_column(String(300))
-    spec: Mapped[dict[str, Any]]  # the spec of its kind (models/specs.py), complete
+    spec: Mapped[dict[str, Any]]  # the spec of its kind (models/specs/), complete
     state: Mapped[JobState] = mapped_column(String(20), default=JobState.QUEUED)
     queue: Mapped[Queue] = mapped_column(String(20))
     priority: Mapped[int] = mapped_column(default=0)  # greater goes first

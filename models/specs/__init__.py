@@ -1,0 +1,47 @@
+"""What a person can ask for: one spec per job kind, every option declared once.
+
+The form, the API, the client's documentation and the worker all read type, range, unit,
+default and help here. `group` in the schema's extras tells the form which options stand
+behind "all settings"; `hidden` ones are filled in by the studio.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from models.job import JobKind
+from models.specs.base import Seed, Spec
+from models.specs.classification import EvaluateSpec, ExplainSpec, TrainClassifierSpec
+from models.specs.diffusion import DEFAULT_SIZES, NETWORK_OPTIONS, TrainDiffusionSpec, diffusion_preset
+from models.specs.importing import ImportSpec
+from models.specs.sampling import SampleSpec
+
+__all__ = [
+    "DEFAULT_SIZES",
+    "NETWORK_OPTIONS",
+    "SPEC_OF",
+    "AnyJobSpec",
+    "EvaluateSpec",
+    "ExplainSpec",
+    "ImportSpec",
+    "JobSpec",
+    "SampleSpec",
+    "Seed",
+    "Spec",
+    "TrainClassifierSpec",
+    "TrainDiffusionSpec",
+    "diffusion_preset",
+    "job_spec_adapter",
+]
+
+JobSpec = ImportSpec | TrainDiffusionSpec | SampleSpec | TrainClassifierSpec | EvaluateSpec | ExplainSpec
+AnyJobSpec = Annotated[JobSpec, Field(discriminator="kind")]
+job_spec_adapter: TypeAdapter[JobSpec] = TypeAdapter(AnyJobSpec)
+SPEC_OF: dict[JobKind, type[Spec]] = {
+    JobKind.IMPORT_DATASET: ImportSpec,
+    JobKind.TRAIN_DIFFUSION: TrainDiffusionSpec,
+    JobKind.SAMPLE: SampleSpec,
+    JobKind.TRAIN_CLASSIFIER: TrainClassifierSpec,
+    JobKind.EVALUATE: EvaluateSpec,
+    JobKind.EXPLAIN: ExplainSpec,
+}

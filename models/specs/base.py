@@ -1,0 +1,16 @@
+"""What all specs share: strict, frozen, and the seed."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seed = Annotated[int, Field(ge=0, lt=2**31, description="Fixes all randomness; the same seed gives the same result.")]
+
+
+def more(**extra: Any) -> dict[str, Any]:
+    """Schema extras of an option that stands behind "all settings"."""
+    return {"group": "more", **extra}
+
+
+class Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,0 +1,50 @@
+"""What a person can ask of sampling."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from models.job import JobKind
+from models.specs.base import Seed, Spec, more
+
+
+class SampleSpec(Spec):
+    kind: Literal[JobKind.SAMPLE] = JobKind.SAMPLE
+    checkpoint_id: Annotated[int, Field(description="Checkpoint that draws.")]
+    per_class: Annotated[
+        int | None, Field(ge=1, le=100_000, description="Images of each class.", json_schema_extra={"unit": "images"})
+    ] = None
+    counts: Annotated[
+        dict[str, Annotated[int, Field(ge=0, le=100_000)]] | None,
+        Field(description="Images of each class by name, instead of per_class.", json_schema_extra=more(unit="images")),
+    ] = None
+    seed: Seed = 0
+    guidance: Annotated[
+        float, Field(ge=1, le=20, description="Classifier-free guidance scale; 1 is none.", json_schema_extra=more())
+    ] = 1.5
+    sampler: Annotated[
+        Literal["ddim", "dpm++", "unipc", "heun"], Field(description="Sampler.", json_schema_extra=more())
+    ] = "dpm++"
+    num_steps: Annotated[
+        int, Field(ge=2, le=1000, description="Sampler steps.", json_schema_extra=more(unit="steps"))
+    ] = 25
+    batch_size: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=4096,
+            description="Images drawn at once; it changes no image.",
+            json_schema_extra=more(unit="images"),
+        ),
+    ] = 64
+    name: Annotated[
+        str, Field(max_length=200, description="Name of the set; made up if empty.", json_schema_extra=more())
+    ] = ""
+
+    @model_validator(mode="after")
+    def says_how_many(self) -> "SampleSpec":
+        if (self.per_class is None) == (self.counts is None):
+            raise ValueError("Give either per_class or counts, and not both.")
+        if self.counts is not None and not sum(self.counts.values()):
+            raise ValueError("counts asks for no image at all; ask for at least one.")
+        return self
