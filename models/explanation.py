@@ -39,3 +39,7 @@ class ExplanationItem(WithId, Base):
     weights: Mapped[
         dict[str, Any]
     ]  # {classes: [{label, intercept, score, weights: [[segment, weight], ...]}], regions: [...]}
+    # Of the predicted class: {label, shares, deletion, insertion, deletion_auc, insertion_auc}. NULL: not measured.
+    faithfulness: Mapped[dict[str, Any] | None]
+    # Of the predicted class: {label, top_k, seeds, num_seeds, overlap, correlation, deviations}. NULL: not asked for.
+    stability: Mapped[dict[str, Any] | None]

@@ -33,6 +33,14 @@ REPORT: dict[str, Any] = {
     "balanced_accuracy": {"value": 0.7, "low": 0.4, "high": 0.9},
     "confusion_matrix": [[2, 0], [1, 1]],
 }
+# From 0.8 to 0.2 by way of 0.4 at a quarter of the area: 0.25 * 0.6 + 0.75 * 0.3 = 0.375. Insertion: 0.25 * 0.45 + 0.75 * 0.75 = 0.675.
+FAITHFULNESS: dict[str, Any] = {
+    "label": 1, "shares": [0.0, 0.25, 1.0], "deletion": [0.8, 0.4, 0.2], "insertion": [0.2, 0.7, 0.8],
+    "deletion_auc": 0.375, "insertion_auc": 0.675,
+}  # fmt: skip
+STABILITY: dict[str, Any] = {
+    "label": 1, "top_k": 5, "seeds": [7, 8, 9], "num_seeds": 3, "overlap": 0.5, "correlation": None, "deviations": [0.0],
+}  # fmt: skip
 
 
 @dataclass
@@ -113,6 +121,7 @@ def _explanation(
             explanation_id=row.id, index=0, image_id=image.id, label=0, predicted=1, probabilities=[0.25, 0.75], width=8, height=8,
             picture_sha256=picture, segments_sha256=picture, overlay_sha256=picture,
             weights={"classes": [{"label": 1, "intercept": 0.1, "score": 0.9, "weights": [[0, 0.5]]}], "regions": []},
+            faithfulness=FAITHFULNESS, stability=STABILITY,
         )
     )  # fmt: skip
     return row, uploaded

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.api.lists import page_out, send_download
 from app.api.schemas.base import Cursor, Limit, PageOut
-from app.api.schemas.results import ExplanationItemOut, ExplanationOut
+from app.api.schemas.explanations import ExplanationItemOut, ExplanationOut
 from app.deps import ExplanationDep, IdentityDep, SessionDep, StorageDep
 from app.services import downloads, explanations
 
@@ -21,13 +21,14 @@ def list_explanations(
 ) -> PageOut[ExplanationOut]:  # fmt: skip
     """List explanations."""
     found = explanations.listing(session, who, classifier_id=classifier_id, cursor=cursor, limit=limit)
-    return page_out(request, response, found, ExplanationOut.of)
+    summaries = explanations.summaries(session, found.items)
+    return page_out(request, response, found, lambda row: ExplanationOut.of(row, summaries[row.id]))
 
 
 @router.get("/{explanation_id}")
-def get_explanation(explanation: ExplanationDep) -> ExplanationOut:
+def get_explanation(explanation: ExplanationDep, session: SessionDep) -> ExplanationOut:
     """Get an explanation."""
-    return ExplanationOut.of(explanation)
+    return ExplanationOut.of(explanation, explanations.summaries(session, [explanation])[explanation.id])
 
 
 @router.delete("/{explanation_id}", status_code=204)

@@ -163,7 +163,7 @@ def _network(storage: Storage, name: str, key: str, config: dict[str, Any], card
 
 
 def explanation(session: Session, storage: Storage, explanation: Explanation) -> Download:
-    """For each image: the picture, its segments, the overlay; regions.json with every weight."""
+    """For each image: the picture, its segments, the overlay; regions.json with every weight, curve and stability."""
     query = select(ExplanationItem).where(ExplanationItem.explanation_id == explanation.id)
     items = list(session.scalars(query.order_by(ExplanationItem.index)))
     names = explanations.names(session, items)
@@ -190,6 +190,8 @@ def _regions(explanation: Explanation, item: ExplanationItem, name: str) -> dict
         "predicted": explanation.classes[item.predicted],
         "probabilities": dict(zip(explanation.classes, item.probabilities, strict=True)),
         **item.weights,
+        "faithfulness": item.faithfulness,
+        "stability": item.stability,
     }
 
 

@@ -256,7 +256,9 @@ def _explain_work(session: Session, spec: ExplainSpec) -> Work:
     if classifier is None:
         return Work(0, 0, 0, PROCESS_BYTES, 0)
     images = len(spec.image_ids) + len(spec.uploaded_image_ids)
-    return _prediction_work(classifier, images * spec.num_samples, images, spec.batch_size)
+    curves = 2 * (spec.num_segments + 1)  # deletion and insertion, superpixel by superpixel
+    copies = spec.num_samples * len(spec.seeds) + curves
+    return _prediction_work(classifier, images * copies, images, spec.batch_size)
 
 
 def _prediction_work(classifier: Classifier, predictions: int, steps: int, batch_size: int) -> Work:

@@ -1,6 +1,10 @@
 """Explanations: what LIME says of a classifier on some images."""
 
-from sqlalchemy import select
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFoundError
@@ -8,6 +12,33 @@ from app.services.identity import Identity
 from app.services.paging import Page, page
 from app.services.rows import LARGEST_ID, note, owned
 from models import Classifier, Explanation, ExplanationItem, Image, UploadedImage
+
+FIGURES = {
+    "deletion_auc": ExplanationItem.faithfulness,
+    "insertion_auc": ExplanationItem.faithfulness,
+    "overlap": ExplanationItem.stability,
+    "correlation": ExplanationItem.stability,
+}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over those images of an explanation for which it was measured."""
+
+    num_images: int
+    mean: float
+    least: float
+    greatest: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Whether an explanation can be believed, over its images; None where a figure was measured for none of them."""
+
+    deletion_auc: Spread | None = None
+    insertion_auc: Spread | None = None
+    overlap: Spread | None = None
+    correlation: Spread | None = None
 
 
 def get(session: Session, who: Identity, explanation_id: int) -> Explanation:
@@ -46,6 +77,29 @@ def item(session: Session, explanation: Explanation, item_id: int) -> Explanatio
     if row is None or row.explanation_id != explanation.id:
         raise NotFoundError(f"Explanation {explanation.id} has no item {item_id}.")
     return row
+
+
+def summaries(session: Session, rows: Sequence[Explanation]) -> dict[int, Summary]:
+    """{explanation id: summary}; the database does the sums, so that no curve is read."""
+    columns = [column for name in FIGURES for column in _spread_columns(name)]
+    query = (
+        select(ExplanationItem.explanation_id, *columns)
+        .where(ExplanationItem.explanation_id.in_([row.id for row in rows]))
+        .group_by(ExplanationItem.explanation_id)
+    )
+    found = {row.explanation_id: _summary(row) for row in session.execute(query)}
+    return {row.id: found.get(row.id, Summary()) for row in rows}
+
+
+def _spread_columns(name: str) -> list[Any]:
+    value = FIGURES[name][name].as_float()
+    return [function(value) for function in (func.count, func.avg, func.min, func.max)]
+
+
+def _summary(row: Row[Any]) -> Summary:
+    """From the id and four columns for each figure."""
+    spreads = zip(FIGURES, (row[at : at + 4] for at in range(1, len(row), 4)), strict=True)
+    return Summary(**{name: Spread(*spread) for name, spread in spreads if spread[0]})
 
 
 def names(session: Session, items: list[ExplanationItem]) -> dict[int, str]:

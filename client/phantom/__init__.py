@@ -6,11 +6,11 @@ Every call that starts work returns a `Job` at once; `.wait()` waits for what it
 from phantom.datasets import Dataset, DatasetSplit, Health, ImageRef, UploadedImage
 from phantom.errors import JobFailed, NameTaken, NoToken, PhantomError, ProblemError, StudioUnreachable
 from phantom.jobs import Job
-from phantom.results import Checkpoint, Classifier, Evaluation, Explanation, Interval, SyntheticSet
+from phantom.results import Checkpoint, Classifier, Evaluation, Explanation, Interval, Spread, SyntheticSet
 from phantom.studio import Studio
 
 __all__ = [
     "Checkpoint", "Classifier", "Dataset", "DatasetSplit", "Evaluation", "Explanation", "Health", "ImageRef",
-    "Interval", "Job", "JobFailed", "NameTaken", "NoToken", "PhantomError", "ProblemError", "Studio", "StudioUnreachable",
-    "SyntheticSet", "UploadedImage",
+    "Interval", "Job", "JobFailed", "NameTaken", "NoToken", "PhantomError", "ProblemError", "Spread", "Studio",
+    "StudioUnreachable", "SyntheticSet", "UploadedImage",
 ]  # fmt: skip

@@ -188,16 +188,53 @@ class Evaluation(Result):
         return list(self._transport.pages(path, limit=limit, label=label, predicted=predicted))
 
 
+class Spread(NamedTuple):
+    """A figure over the images for which it was measured."""
+
+    num_images: int
+    mean: float
+    least: float
+    greatest: float
+
+
 class Explanation(Result):
     """What LIME says of a classifier on some images."""
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """One for each image: prediction, segments and the weight of each segment for each class."""
+        """One for each image: prediction, the weight of each segment for each class, deletion and insertion curves, stability."""
         return list(self._transport.pages(f"/api/v1/explanations/{self.id}/items"))
 
+    @property
+    def summary(self) -> dict[str, Spread]:
+        """What says whether to believe it, over the images: deletion_auc, insertion_auc, overlap, correlation, if measured."""
+        return {name: Spread(**entry) for name, entry in self.data["summary"].items() if entry is not None}
+
+    @property
+    def deletion_auc(self) -> float | None:
+        """Mean area under the deletion curves; the smaller, the better the regions were found. None: not measured."""
+        return self._mean("deletion_auc")
+
+    @property
+    def insertion_auc(self) -> float | None:
+        """Mean area under the insertion curves; the larger, the better. In random order it would equal the deletion's."""
+        return self._mean("insertion_auc")
+
+    @property
+    def overlap(self) -> float | None:
+        """Mean overlap of the strongest regions over seeds, 0 to 1. None unless asked for: `stability_seeds=3`."""
+        return self._mean("overlap")
+
+    @property
+    def correlation(self) -> float | None:
+        """Mean correlation of all weights over seeds, -1 to 1. None unless asked for: `stability_seeds=3`."""
+        return self._mean("correlation")
+
+    def _mean(self, name: str) -> float | None:
+        return self.summary[name].mean if name in self.summary else None
+
     def download(self, folder: str | Path) -> list[Path]:
-        """Save overlays, pictures, segment maps and weights; returns the files written."""
+        """Save overlays, pictures, segment maps, weights, curves and stability; returns the files written."""
         return self._download_folder(folder)
 
 

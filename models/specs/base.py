@@ -4,7 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Seed = Annotated[int, Field(ge=0, lt=2**31, description="Fixes all randomness; the same seed gives the same result.")]
+NUM_SEEDS = 2**31
+Seed = Annotated[
+    int, Field(ge=0, lt=NUM_SEEDS, description="Fixes all randomness; the same seed gives the same result.")
+]
 
 
 def more(**extra: Any) -> dict[str, Any]:

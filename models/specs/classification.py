@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from models.classifier import TrainOn
 from models.dataset import Split
 from models.job import JobKind
-from models.specs.base import Seed, Spec, more
+from models.specs.base import NUM_SEEDS, Seed, Spec, more
 
 
 class TrainClassifierSpec(Spec):
@@ -154,6 +154,15 @@ class ExplainSpec(Spec):
         int, Field(ge=1, le=50, description="Regions in the stored overlay.", json_schema_extra=more())
     ] = 5
     seed: Seed = 0
+    stability_seeds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            description="Further seeds to repeat LIME with, to see how stable it is; each takes as long again.",
+            json_schema_extra=more(unit="seeds"),
+        ),
+    ] = 0
     batch_size: Annotated[int, Field(ge=1, le=1024, description="Copies at once.", json_schema_extra=more())] = 10
 
     @model_validator(mode="after")
@@ -166,3 +175,8 @@ class ExplainSpec(Spec):
                 f"use at least {10 * self.num_segments} samples or at most {self.num_samples // 10} superpixels."
             )
         return self
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of the explanation that is kept, then those that it is compared with: any is that of a job, too."""
+        return [(self.seed + k) % NUM_SEEDS for k in range(1 + self.stability_seeds)]

@@ -55,6 +55,18 @@ def test_networks_and_explanations_download(studio: Studio, lab: Lab, tmp_path: 
     ]
 
 
+def test_an_explanation_says_whether_to_believe_it(studio: Studio, lab: Lab, tmp_path: Path) -> None:
+    explanation = studio.explanations.get(lab.explanation)
+    assert (explanation.deletion_auc, explanation.insertion_auc) == (0.375, 0.675)
+    assert (explanation.overlap, explanation.correlation) == (0.5, None)
+    assert explanation.summary["deletion_auc"] == (1, 0.375, 0.375, 0.375)
+    assert explanation.summary.keys() == {"deletion_auc", "insertion_auc", "overlap"}
+    assert explanation.items[0]["faithfulness"]["shares"] == [0, 0.25, 1]
+    explanation.download(tmp_path / "lime")
+    (image,) = json.loads((tmp_path / "lime" / "regions.json").read_text())
+    assert (image["faithfulness"]["insertion"], image["stability"]["seeds"]) == ([0.2, 0.7, 0.8], [7, 8, 9])
+
+
 def test_jobs_are_asked_for_with_the_specs_of_their_kinds(studio: Studio, lab: Lab) -> None:
     data, synthetic = studio.datasets.get(lab.dataset), studio.synthetic_sets.get(lab.synthetic_set)
     checkpoint, classifier = studio.checkpoints.get(lab.checkpoint), studio.classifiers.get(lab.classifier)
@@ -78,6 +90,8 @@ def test_jobs_are_asked_for_with_the_specs_of_their_kinds(studio: Studio, lab: L
     assert (tested["dataset_id"], tested["split"]) == (data.id, "val")
     explained = studio.explain(classifier, data.split("test").images(limit=2), num_samples=200).spec
     assert (len(explained["image_ids"]), explained["num_samples"], explained["num_segments"]) == (2, 200, 20)
+    images = data.split("test").images(limit=2)
+    assert studio.explain(classifier, images, stability_seeds=3).spec["stability_seeds"] == 3
 
 
 def test_an_image_file_of_ones_own_is_uploaded_to_be_explained(studio: Studio, lab: Lab, tmp_path: Path) -> None:

@@ -144,6 +144,13 @@ class TestExplain:
         message = refused(ExplainSpec, classifier_id=1, image_ids=[1], num_samples=100, num_segments=20)
         assert "use at least 200 samples or at most 10 superpixels" in message
 
+    def test_measures_stability_only_where_it_is_asked_for(self) -> None:
+        assert ExplainSpec(classifier_id=1, image_ids=[1], seed=7).seeds == [7]
+
+    def test_further_seeds_follow_the_first_and_are_seeds_of_jobs_themselves(self) -> None:
+        assert ExplainSpec(classifier_id=1, image_ids=[1], seed=7, stability_seeds=2).seeds == [7, 8, 9]
+        assert ExplainSpec(classifier_id=1, image_ids=[1], seed=2**31 - 1, stability_seeds=1).seeds == [2**31 - 1, 0]
+
 
 def test_an_import_leaves_images_to_test_on() -> None:
     assert "nothing to test on" in refused(ImportSpec, upload_id=1, name="a", train_percent=90, val_percent=10)

@@ -2,13 +2,15 @@
 
 The image is brought to the classifier's resolution first, exactly as in training and evaluation: what is explained is
 what the network saw. Images explained by an earlier attempt are not explained again; the same seed would give the same bits.
+With each explanation goes what says whether to believe it: deletion and insertion, and its stability over further seeds.
 """
 
 import dataclasses
 import functools
 import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sqlalchemy import select
@@ -24,8 +26,10 @@ from workers.jobs.pace import Pace
 from workers.jobs.problems import explained
 from workers.ml.classification.prediction import LoadedClassifier, load_classifier
 from workers.ml.explanation import drawing, lime
-from workers.ml.explanation.lime import ClassExplanation, LimeExplanation
+from workers.ml.explanation.faithfulness import faithfulness_curves, stability
+from workers.ml.explanation.lime import ClassExplanation, LimeExplanation, LimeProgress
 
+Made = TypeVar("Made")
 MOST_SEGMENTS = 65_535  # that a 16 bit PNG can number
 
 
@@ -94,30 +98,64 @@ def _explain(
     total: int,
     pace: Pace,
 ) -> dict[str, Any]:
-    """Explain one image; progress counts perturbed copies within it."""
+    """Explain one image with every seed asked for, and measure how far the first explanation can be believed."""
     path, fit = context.storage.path(subject.key), classifier.metadata["fit"]
     pixels = np.array(load_square(path, image_size=classifier.image_size, channels=classifier.channels, fit=fit))
-    for record in lime.explain_image(
+    say = functools.partial(_say, context, subject, index, total)
+    explanations = [
+        _last(_lime(context, spec, classifier, pixels, seed), functools.partial(say, _place(spec, number)))
+        for number, seed in enumerate(spec.seeds, start=1)
+    ]
+    first = explanations[0]
+    curves = faithfulness_curves(
+        classifier=classifier, image_uint8=pixels, explanation=first, label=first.predicted,
+        batch_size=spec.batch_size, device=context.device,
+    )  # fmt: skip
+    item = {
+        "index": index,
+        "image_id": subject.image_id,
+        "uploaded_image_id": subject.uploaded_image_id,
+        "label": subject.label,
+        **_kept(context.storage, spec, classifier, pixels, first),
+        "faithfulness": dataclasses.asdict(_last(curves, functools.partial(say, "deletion and insertion"))),
+        "stability": _stability(spec, explanations) if spec.stability_seeds else None,
+    }
+    context.report(index + 1, total, rate=pace.tick(index + 1), unit="images")
+    return item
+
+
+def _lime(
+    context: JobContext, spec: ExplainSpec, classifier: LoadedClassifier, pixels: Uint8, seed: int
+) -> Iterator[LimeProgress | LimeExplanation]:
+    return lime.explain_image(
         classifier=classifier, image_uint8=pixels, num_samples=spec.num_samples, num_segments=spec.num_segments,
-        hide=spec.hide, batch_size=spec.batch_size, seed=spec.seed, device=context.device,
-    ):  # fmt: skip
-        if isinstance(record, LimeExplanation):
-            context.report(index + 1, total, rate=pace.tick(index + 1), unit="images")
-            return _item(context.storage, spec, classifier, subject, index, pixels, record)
-        message = f"{subject.name}: {record.done:,} of {record.total:,} copies"
-        context.report(index, total, message=message, unit="images")
-    raise AssertionError("LIME ended without an explanation")
+        hide=spec.hide, batch_size=spec.batch_size, seed=seed, device=context.device,
+    )  # fmt: skip
 
 
-def _item(
-    storage: Storage,
-    spec: ExplainSpec,
-    classifier: LoadedClassifier,
-    subject: Subject,
-    index: int,
-    pixels: Uint8,
-    found: LimeExplanation,
+def _last(records: Iterator[LimeProgress | Made], say: Callable[[LimeProgress], None]) -> Made:
+    """What a computation yields last; everything before it is progress."""
+    for record in records:
+        if not isinstance(record, LimeProgress):
+            return record
+        say(record)
+    raise AssertionError("the computation ended without its result")
+
+
+def _say(context: JobContext, subject: Subject, index: int, total: int, what: str, record: LimeProgress) -> None:
+    """Progress within an image: perturbed copies."""
+    message = f"{subject.name}, {what}: {record.done:,} of {record.total:,} copies"
+    context.report(index, total, message=message, unit="images")
+
+
+def _place(spec: ExplainSpec, number: int) -> str:
+    return f"seed {number} of {len(spec.seeds)}" if spec.stability_seeds else "LIME"
+
+
+def _kept(
+    storage: Storage, spec: ExplainSpec, classifier: LoadedClassifier, pixels: Uint8, found: LimeExplanation
 ) -> dict[str, Any]:
+    """The explanation itself: pictures in the storage, weights as JSON."""
     picture = lime.as_uint8(lime.prepare_image(classifier=classifier, image_uint8=pixels, device="cpu"))
     overlay = drawing.overlay(
         image_uint8=picture, segments=found.segments, weights=found.classes[found.predicted].weights,
@@ -126,10 +164,6 @@ def _item(
     assert found.num_segments <= MOST_SEGMENTS, "a spec asks for 400 at most"
     height, width = found.segments.shape
     return {
-        "index": index,
-        "image_id": subject.image_id,
-        "uploaded_image_id": subject.uploaded_image_id,
-        "label": subject.label,
         "predicted": found.predicted,
         "probabilities": list(found.probabilities),
         "width": width,
@@ -139,6 +173,13 @@ def _item(
         "overlay_sha256": storage.put(encode_png(overlay)).sha256,
         "weights": _weights(found, list(classifier.classes)),
     }
+
+
+def _stability(spec: ExplainSpec, explanations: list[LimeExplanation]) -> dict[str, Any]:
+    """Of the first explanation's predicted class: a prediction does not depend on the seed."""
+    label = explanations[0].predicted
+    found = stability(explanations=explanations, label=label, top_k=spec.top_k)
+    return {"label": label, "top_k": spec.top_k, "seeds": spec.seeds, **dataclasses.asdict(found)}
 
 
 def _weights(found: LimeExplanation, classes: list[str]) -> dict[str, Any]:

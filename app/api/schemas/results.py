@@ -1,4 +1,4 @@
-"""What jobs made: checkpoints, synthetic sets, classifiers, evaluations, explanations."""
+"""What jobs made: checkpoints, synthetic sets, classifiers, evaluations."""
 
 import datetime as dt
 from typing import Annotated, Any
@@ -10,8 +10,6 @@ from models import (
     Checkpoint,
     Classifier,
     Evaluation,
-    Explanation,
-    ExplanationItem,
     Image,
     Mark,
     Prediction,
@@ -207,56 +205,6 @@ class PredictionOut(Out):
             image_id=image.id, path=image.path, label=classes[row.label], predicted=classes[row.predicted],
             probabilities=by_class(classes, row.probabilities), confidence=row.confidence,
             thumbnail_url=file_url(image.thumbnail_sha256),
-        )  # fmt: skip
-
-
-class ExplanationOut(Out):
-    """What LIME says of a classifier on some images."""
-
-    id: int
-    job_id: int
-    classifier_id: int
-    classes: list[str]
-    num_images: int
-    spec: dict[str, Any]
-    created_at: dt.datetime
-    url: str
-    download_url: str
-
-    @classmethod
-    def of(cls, row: Explanation) -> "ExplanationOut":
-        return cls(
-            id=row.id, job_id=row.job_id, classifier_id=row.classifier_id, classes=row.classes,
-            num_images=row.num_images, spec=row.spec, created_at=row.created_at, url=f"/explanations/{row.id}",
-            download_url=f"{API}/explanations/{row.id}/download",
-        )  # fmt: skip
-
-
-class ExplanationItemOut(Out):
-    """One explained image."""
-
-    id: int
-    index: int
-    image_id: int | None
-    uploaded_image_id: int | None
-    label: str | None = Field(description="True class, where known.")
-    predicted: str
-    probabilities: dict[str, float]
-    width: int
-    height: int
-    picture_url: str = Field(description="As the classifier saw it.")
-    segments_url: str = Field(description="16-bit grey PNG: the segment of each pixel.")
-    overlay_url: str
-    weights: dict[str, Any] = Field(description="The weight of each segment for each class, with the fit's score.")
-
-    @classmethod
-    def of(cls, row: ExplanationItem, classes: list[str]) -> "ExplanationItemOut":
-        return cls(
-            id=row.id, index=row.index, image_id=row.image_id, uploaded_image_id=row.uploaded_image_id,
-            label=None if row.label is None else classes[row.label], predicted=classes[row.predicted],
-            probabilities=by_class(classes, row.probabilities), width=row.width, height=row.height,
-            picture_url=file_url(row.picture_sha256), segments_url=file_url(row.segments_sha256),
-            overlay_url=file_url(row.overlay_sha256), weights=row.weights,
         )  # fmt: skip
 
 

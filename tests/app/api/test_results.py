@@ -5,9 +5,10 @@ import zipfile
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from models import SyntheticSet
-from tests.lab import Lab
+from models import ExplanationItem, SyntheticSet
+from tests.lab import FAITHFULNESS, STABILITY, Lab
 
 
 def test_a_dataset_says_what_is_in_it(web: Any, lab: Lab) -> None:
@@ -122,6 +123,29 @@ def test_an_explanation_has_the_weights_of_every_region(web: Any, lab: Lab) -> N
     (item,) = web.get(f"/api/v1/explanations/{lab.explanation}/items").json()["items"]
     assert (item["label"], item["predicted"], item["probabilities"]) == ("disc", "ring", {"disc": 0.25, "ring": 0.75})
     assert web.get(item["overlay_url"]).content.startswith(b"\x89PNG")
+
+
+def test_an_explanation_says_whether_to_believe_it(web: Any, lab: Lab) -> None:
+    (item,) = web.get(f"/api/v1/explanations/{lab.explanation}/items").json()["items"]
+    assert item["faithfulness"] == {**FAITHFULNESS, "label": "ring"}
+    assert item["stability"] == {**STABILITY, "label": "ring"}
+    once = {"num_images": 1, "mean": 0.375, "least": 0.375, "greatest": 0.375}
+    for found in (
+        web.get(f"/api/v1/explanations/{lab.explanation}").json(),
+        web.get("/api/v1/explanations").json()["items"][0],
+    ):
+        assert found["summary"]["deletion_auc"] == once
+        assert found["summary"]["overlap"]["mean"] == 0.5
+        assert found["summary"]["correlation"] is None
+
+
+def test_an_explanation_from_before_that_was_measured_says_so(web: Any, lab: Lab) -> None:
+    with web.app.state.database.write() as session:
+        session.execute(update(ExplanationItem).values(faithfulness=None, stability=None))
+    (item,) = web.get(f"/api/v1/explanations/{lab.explanation}/items").json()["items"]
+    assert (item["faithfulness"], item["stability"]) == (None, None)
+    summary = web.get(f"/api/v1/explanations/{lab.explanation}").json()["summary"]
+    assert summary == dict.fromkeys(["deletion_auc", "insertion_auc", "overlap", "correlation"])
 
 
 def test_an_image_that_cannot_be_read_is_refused_with_the_reason(web: Any) -> None:

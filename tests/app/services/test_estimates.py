@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from app.core.db import Database
 from app.services import costs
-from app.services.estimates import Estimate, estimate
+from app.services.estimates import START_S, Estimate, estimate
 from app.services.identity import Identity
 from models import DatasetVersion, JobKind, JobState, Worker, db_now
 from models.specs import (
@@ -142,6 +142,20 @@ def test_every_kind_has_an_estimate(database: Database, who: Identity, version: 
         assert 0 < found.seconds_low < found.seconds_high
         assert found.memory_bytes > 0
         assert found.basis
+
+
+def test_an_explanation_takes_as_long_again_for_each_further_seed(
+    database: Database, who: Identity, version: DatasetVersion
+) -> None:
+    # An image takes 500 copies a seed and 2 * (20 + 1) for the curves: at 0.1 images a second, 10 s for 542 copies.
+    with database.write() as session:
+        classifier = factories.classifier(session, who, version)
+        spec = ExplainSpec(classifier_id=classifier.id, image_ids=[1])
+        done = {"spec": spec.model_dump(mode="json"), "state": JobState.SUCCEEDED, "rate": 0.1}
+        factories.job(session, who, JobKind.EXPLAIN, **done)
+    once, thrice = (of(database, spec.model_copy(update={"stability_seeds": n})) for n in (0, 2))
+    assert (once.seconds_low * once.seconds_high) ** 0.5 == pytest.approx(START_S + 10)
+    assert (thrice.seconds_low * thrice.seconds_high) ** 0.5 == pytest.approx(START_S + 10 * 1542 / 542)
 
 
 def test_what_does_not_exist_is_estimated_all_the_same(database: Database, who: Identity) -> None:

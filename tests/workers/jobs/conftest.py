@@ -32,11 +32,13 @@ class Killed(BaseException):
 
 
 class ScriptedContext(JobContext):
-    """A real context that calls `at_report(context, done)` whenever the job reports."""
+    """A real context that calls `at_report(context, done)` whenever the job reports. news: what it says then."""
 
     at_report: Callable[[JobContext, int], None]
+    news: dict[str, Any]
 
     def report(self, done: int, total: int | None = None, **news: Any) -> None:
+        self.news = news
         self.at_report(self, done)
         super().report(done, total, **news)
 

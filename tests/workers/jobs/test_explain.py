@@ -44,8 +44,15 @@ def pixels(studio: Studio, key: str) -> np.ndarray:
 
 def kept(items: list[ExplanationItem]) -> list[object]:
     return [
-        (item.image_id, item.weights, item.segments_sha256, item.overlay_sha256, item.probabilities) for item in items
-    ]
+        (item.image_id, item.weights, item.segments_sha256, item.overlay_sha256, item.probabilities, item.faithfulness, item.stability)
+        for item in items
+    ]  # fmt: skip
+
+
+def strongest_for(item: ExplanationItem, label: int, top_k: int) -> set[int]:
+    """The top_k segments with the largest positive weights."""
+    weights = sorted(item.weights["classes"][label]["weights"], key=lambda pair: -pair[1])[:top_k]
+    return {segment for segment, weight in weights if weight > 0}
 
 
 class TestWhatIsKept:
@@ -72,8 +79,59 @@ class TestWhatIsKept:
         assert [item.label for item in items] == [labels[item.image_id] for item in items]
 
 
-def test_a_repeat_is_bit_identical(studio: Studio, classifier: Classifier) -> None:
-    spec = spec_of(studio, classifier)
+class TestWhetherItCanBeBelieved:
+    def test_curves_of_the_predicted_class_are_always_measured(self, studio: Studio, classifier: Classifier) -> None:
+        for item in explain(studio, spec_of(studio, classifier)):
+            found = item.faithfulness
+            assert found is not None
+            assert found["label"] == item.predicted
+            assert len(found["shares"]) == len(found["deletion"]) == item.weights["num_segments"] + 1
+            whole = item.probabilities[item.predicted]
+            assert (found["deletion"][0], found["insertion"][-1]) == (pytest.approx(whole), pytest.approx(whole))
+            widths, heights = np.diff(found["shares"]), np.array(found["deletion"])
+            assert found["deletion_auc"] == pytest.approx(float((widths * (heights[1:] + heights[:-1]) / 2).sum()))
+
+    def test_the_first_step_hides_the_region_that_speaks_most_for_the_class(
+        self, studio: Studio, classifier: Classifier
+    ) -> None:
+        (item,) = explain(studio, spec_of(studio, classifier, 1))
+        weights = dict(item.weights["classes"][item.predicted]["weights"])
+        shares = {region["segment"]: region["share"] for region in item.weights["regions"]}
+        assert item.faithfulness is not None
+        assert item.faithfulness["shares"][1] == pytest.approx(shares[max(weights, key=weights.__getitem__)])
+
+    def test_stability_is_measured_only_where_it_is_asked_for(self, studio: Studio, classifier: Classifier) -> None:
+        (item,) = explain(studio, spec_of(studio, classifier, 1))
+        assert item.stability is None
+
+    def test_stability_is_the_agreement_of_the_jobs_with_those_seeds(
+        self, studio: Studio, classifier: Classifier
+    ) -> None:
+        (item,) = explain(studio, spec_of(studio, classifier, 1, seed=5, stability_seeds=1, top_k=2))
+        (first,), (second,) = (explain(studio, spec_of(studio, classifier, 1, seed=seed)) for seed in (5, 6))
+        assert item.weights == first.weights
+        a, b = (strongest_for(each, item.predicted, 2) for each in (first, second))
+        one, other = (
+            [weight for _, weight in sorted(each.weights["classes"][item.predicted]["weights"])]
+            for each in (first, second)
+        )
+        assert item.stability == {
+            "label": item.predicted, "top_k": 2, "seeds": [5, 6], "num_seeds": 2, "overlap": len(a & b) / len(a | b),
+            "correlation": pytest.approx(np.corrcoef(one, other)[0, 1]),
+            "deviations": pytest.approx([abs(x - y) / 2**0.5 for x, y in zip(one, other, strict=True)]),
+        }  # fmt: skip
+
+    def test_progress_names_the_seed(self, studio: Studio, classifier: Classifier) -> None:
+        messages = []
+        job_id = studio.submit(spec_of(studio, classifier, 1, stability_seeds=2))
+        studio.attempt(job_id, lambda context, _: messages.append(context.news.get("message", "")))
+        for what in ("seed 1 of 3: 10 of 60 copies", "seed 3 of 3: 60 of 60 copies", "deletion and insertion: 10 of"):
+            assert [message for message in messages if what in message], what
+
+
+@pytest.mark.parametrize("stability_seeds", [0, 2])
+def test_a_repeat_is_bit_identical(studio: Studio, classifier: Classifier, stability_seeds: int) -> None:
+    spec = spec_of(studio, classifier, stability_seeds=stability_seeds)
     assert kept(explain(studio, spec)) == kept(explain(studio, spec))
 
 
@@ -83,7 +141,7 @@ def test_another_seed_gives_other_weights(studio: Studio, classifier: Classifier
 
 
 def test_a_killed_job_goes_on_with_the_next_image(studio: Studio, classifier: Classifier) -> None:
-    spec = spec_of(studio, classifier, 4)
+    spec = spec_of(studio, classifier, 4, stability_seeds=1)
     expected = kept(explain(studio, spec))
     job_id = studio.submit(spec)
     studio.kill_at(job_id, 3)

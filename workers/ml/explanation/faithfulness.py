@@ -1,10 +1,11 @@
 """Can an explanation be believed: curves of deletion and insertion, and agreement over seeds.
 
 Both curves follow the order of one class's weights, from the most positive to the most negative. A faithful order
-makes the probability fall early on deletion (small area) and rise early on insertion (large area).
+makes the probability fall early on deletion (small area) and rise early on insertion (large area). Deletion in one
+order and insertion in the reverse of it have the same area, so over random orders both areas are equal on average.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from workers.ml.classification.prediction import LoadedClassifier
 from workers.ml.explanation.drawing import strongest
-from workers.ml.explanation.lime import LimeExplanation, hide_segments, judge_masks, prepare_image
+from workers.ml.explanation.lime import LimeExplanation, LimeProgress, hide_segments, judge_masks, prepare_image
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,11 @@ def faithfulness_curves(
     label: int,
     batch_size: int,
     device: str,
-) -> FaithfulnessCurves:
+) -> Iterator[LimeProgress | FaithfulnessCurves]:
     """Hide, and show, the superpixels of `explanation` one after another (arXiv:1806.07421).
 
-    image_uint8: (H, W, C), the explained image. Superpixels are hidden as they were for the explanation.
+    Yields a LimeProgress for each batch of the 2 (F + 1) copies, and the FaithfulnessCurves last. image_uint8: (H, W, C),
+    the explained image. Superpixels are hidden as they were for the explanation.
     Raises ValueError for a label that was not explained.
     """
     if not 0 <= label < len(explanation.classes):
@@ -50,20 +52,21 @@ def faithfulness_curves(
     image = prepare_image(classifier=classifier, image_uint8=image_uint8, device=device)
     hidden = hide_segments(image=image, segments=explanation.segments, hide=explanation.hide)
     order = [segment for segment, _ in sorted(explanation.classes[label].weights, key=lambda pair: (-pair[1], pair[0]))]
-    kept = _deletion_masks(order)
-    judged = np.concatenate(
-        list(
-            judge_masks(
-                classifier=classifier,
-                image=image,
-                hidden=hidden,
-                segments=explanation.segments,
-                kept=np.concatenate([kept, 1 - kept]),
-                batch_size=batch_size,
-            )
-        )
-    )[:, label]
-    return _curves(label, order, explanation, deletion=judged[: len(kept)], insertion=judged[len(kept) :])
+    deleted = _deletion_masks(order)
+    kept = np.concatenate([deleted, 1 - deleted])
+    rows = []
+    for batch in judge_masks(
+        classifier=classifier,
+        image=image,
+        hidden=hidden,
+        segments=explanation.segments,
+        kept=kept,
+        batch_size=batch_size,
+    ):
+        rows.append(batch)
+        yield LimeProgress(done=sum(map(len, rows)), total=len(kept))
+    judged = np.concatenate(rows)[:, label]
+    yield _curves(label, order, explanation, deletion=judged[: len(deleted)], insertion=judged[len(deleted) :])
 
 
 def _deletion_masks(order: Sequence[int]) -> NDArray[np.int64]:
