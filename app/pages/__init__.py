@@ -10,6 +10,7 @@ from app.pages import (
     datasets,
     demo,
     evaluations,
+    explanation_forms,
     explanations,
     files,
     help_page,
@@ -32,6 +33,7 @@ routers: list[APIRouter] = [
     synthetic_sets.router,
     classifiers.router,
     evaluations.router,
+    explanation_forms.router,  # before explanations: /explanations/new is none
     explanations.router,
     compare.router,
     workers.router,
