@@ -1,9 +1,9 @@
-"""Points of ROC and reliability curves as SVG coordinates, with the words and tables that say the same.
+"""Points of ROC, reliability, deletion and insertion curves as SVG coordinates, with the words and tables that say the same.
 
 The plot area is a square of SIDE units whose y axis points down, as SVG has it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,30 @@ class Reliability:
     bins: list[Bin]
     path: str
     summary: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """After so many regions: the share of the image's area, and the probability with it hidden and with it alone shown."""
+
+    num_regions: int
+    share: float
+    deletion: float
+    insertion: float
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """Deletion and insertion of one image, for the class called `name`."""
+
+    name: str
+    deletion_path: str
+    insertion_path: str
+    deletion_auc: float
+    insertion_auc: float
+    steps: list[Step]
+    summary: str
+    verdict: str
 
 
 def roc(entries: Sequence[dict[str, Any]], classes: Sequence[str]) -> Roc:
@@ -105,3 +129,44 @@ def _reliability_summary(filled: list[Bin]) -> str:
     if abs(gap) < 0.02:
         return "Stated confidence and share of right answers agree within 2 points on average."
     return f"On average the classifier is {'over' if gap > 0 else 'under'}confident by {100 * abs(gap):.0f} points."
+
+
+def faithfulness(found: Mapping[str, Any], name: str) -> Faithfulness:
+    """found: {shares, deletion, insertion, deletion_auc, insertion_auc} of an explained image; name: of its class."""
+    shares, deletion, insertion = found["shares"], found["deletion"], found["insertion"]
+    return Faithfulness(
+        name=name,
+        deletion_path=_path([[x, y] for x, y in zip(shares, deletion, strict=True)]),
+        insertion_path=_path([[x, y] for x, y in zip(shares, insertion, strict=True)]),
+        deletion_auc=found["deletion_auc"],
+        insertion_auc=found["insertion_auc"],
+        steps=[Step(number, *values) for number, values in enumerate(zip(shares, deletion, insertion, strict=True))],
+        summary=f"{_deletion_summary(shares, deletion, name)} {_insertion_summary(shares, insertion)}",
+        verdict=_verdict(found["insertion_auc"] - found["deletion_auc"]),
+    )
+
+
+def _deletion_summary(shares: list[float], values: list[float], name: str) -> str:
+    half = next((share for share, value in zip(shares, values, strict=True) if value < values[0] / 2), None)
+    falls = (
+        "it never falls below half"
+        if half is None
+        else f"it is below half once {100 * half:.0f} % of the image is hidden"
+    )
+    return (
+        f"Hiding regions, those that speak most for {name} first, takes its probability from {values[0]:.2f} "
+        f"to {values[-1]:.2f}; {falls}."
+    )
+
+
+def _insertion_summary(shares: list[float], values: list[float]) -> str:
+    half = next(share for share, value in zip(shares, values, strict=True) if value >= values[-1] / 2)
+    rises = f"once {100 * half:.0f} % of the image is shown" if half else "from the start"
+    return f"Showing them in the same order takes it from {values[0]:.2f} to {values[-1]:.2f}; it has half of that {rises}."
+
+
+def _verdict(gap: float) -> str:
+    """In words, what the areas say: over random orders of the regions both are equal on average."""
+    if gap <= 0:
+        return "Insertion does not lie above deletion: regions in random order would do as well."
+    return f"Insertion lies {gap:.2f} above deletion; with regions in random order they would be equal on average."

@@ -11,15 +11,23 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from sqlalchemy.orm import Session
 
 from app.deps import ExplanationDep, IdentityDep, SessionDep, StorageDep
+from app.pages import charts
 from app.pages.render import Script, render
 from app.pages.results import Link, Setting, settings_of
 from app.pages.segments import describe_regions, read_segments, to_runs
 from app.services import explanations, jobs
+from app.services.explanations import Spread
 from app.services.identity import Identity
 from app.services.paging import MAX_LIMIT, Page
 from models import Classifier, Explanation, ExplanationItem
 
 router = APIRouter(prefix="/explanations", include_in_schema=False)
+SUMMARY = {
+    "deletion_auc": ("Deletion area", "small is good"),
+    "insertion_auc": ("Insertion area", "large is good"),
+    "overlap": ("Overlap over seeds", "1 is the same regions"),
+    "correlation": ("Correlation over seeds", "1 is the same weights"),
+}
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,10 @@ class ClassChoice:
 
 @dataclass(frozen=True)
 class Focus:
-    """The image that is looked at closely."""
+    """The image that is looked at closely; curves: None where they were not measured."""
 
     item: ExplanationItem
+    curves: charts.Faithfulness | None
     name: str
     number: int
     choices: list[ClassChoice]
@@ -61,11 +70,21 @@ class Focus:
 
 
 @dataclass(frozen=True)
+class SummaryRow:
+    """A figure over all images; spread: None where it was measured for none of them."""
+
+    name: str
+    good: str
+    spread: Spread | None
+
+
+@dataclass(frozen=True)
 class ShowPage:
     explanation: Explanation
     classifier: Classifier
     made_from: list[Link]
     focus: Focus | None
+    summary: list[SummaryRow]
     groups: list[Group]
     names: dict[int, str]
     settings: list[Setting]
@@ -98,6 +117,7 @@ def show(
         classifier=explanations.classifier_of(session, explanation),
         made_from=_made_from(session, who, explanation),
         focus=_focus(session, explanation, items, names, item),
+        summary=_summary(session, explanation),
         groups=_groups(explanation.classes, items),
         names=names,
         settings=settings_of(
@@ -118,9 +138,17 @@ def show_regions(explanation: ExplanationDep, item_id: int, session: SessionDep,
         "height": item.height,
         "runs": to_runs(segments),
         "regions": describe_regions(segments),
-        "classes": [{**entry, "name": explanation.classes[entry["label"]]} for entry in item.weights["classes"]],
+        "classes": [
+            {**entry, "name": explanation.classes[entry["label"]], "deviations": _deviations(item, entry["label"])}
+            for entry in item.weights["classes"]
+        ],
     }
     return JSONResponse(content, headers={"Cache-Control": "private, max-age=86400"})
+
+
+def _deviations(item: ExplanationItem, label: int) -> list[float] | None:
+    """The standard deviation of each segment's weight over the seeds, where it was measured for this class."""
+    return item.stability["deviations"] if item.stability and item.stability["label"] == label else None
 
 
 @router.post("/{explanation_id}/delete")
@@ -152,6 +180,9 @@ def _focus(
     num_regions = max(len(entry["weights"]) for entry in item.weights["classes"])
     return Focus(
         item=item,
+        curves=charts.faithfulness(item.faithfulness, explanation.classes[item.predicted])
+        if item.faithfulness
+        else None,
         name=names[item.id],
         number=at + 1,
         choices=_choices(explanation.classes, item),
@@ -160,6 +191,11 @@ def _focus(
         previous_url=f"{here}{items[at - 1].id}" if at else None,
         next_url=f"{here}{items[at + 1].id}" if at + 1 < len(items) else None,
     )
+
+
+def _summary(session: Session, explanation: Explanation) -> list[SummaryRow]:
+    found = explanations.summaries(session, [explanation])[explanation.id]
+    return [SummaryRow(title, good, getattr(found, name)) for name, (title, good) in SUMMARY.items()]
 
 
 def _choices(classes: list[str], item: ExplanationItem) -> list[ClassChoice]:
@@ -198,7 +234,11 @@ def _made_from(session: Session, who: Identity, explanation: Explanation) -> lis
 
 def _script(explanation: Explanation) -> Script:
     return Script(
-        client=f'explanation = studio.explanations.get({explanation.id})\nexplanation.download("lime/")',
+        client=(
+            f"explanation = studio.explanations.get({explanation.id})\n"
+            "print(explanation.deletion_auc, explanation.insertion_auc)\n"
+            'explanation.download("lime/")'
+        ),
         curl=(
             'curl -OJ -H "Authorization: Bearer $PHANTOM_TOKEN" \\\n'
             f"  $PHANTOM_URL/api/v1/explanations/{explanation.id}/download"

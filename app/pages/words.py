@@ -21,7 +21,7 @@ OPTIONS = {
     "image_ids": "Images", "uploaded_image_ids": "Uploaded images", "init_checkpoint_id": "Start from checkpoint",
     "dataset_id": "Dataset", "checkpoint_id": "Checkpoint", "synthetic_set_id": "Synthetic set",
     "classifier_id": "Classifier", "images_per_class": "Images per class at most", "fit": "Images that are not square",
-    "stability_seeds": "Further seeds for stability",
+    "stability_seeds": "Further seeds",
 }  # fmt: skip
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 

@@ -159,7 +159,7 @@ class ExplainSpec(Spec):
         Field(
             ge=0,
             le=10,
-            description="Further seeds to repeat LIME with, to see how stable it is; each takes as long again.",
+            description="Seeds to repeat LIME with, to see how stable it is; each takes as long again.",
             json_schema_extra=more(unit="seeds"),
         ),
     ] = 0

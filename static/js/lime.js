@@ -184,7 +184,7 @@ class Overlay {
     const texts = [
       String(index + 1),
       weight > 0 ? "for" : weight < 0 ? "against" : "neither",
-      weight.toFixed(3),
+      weight.toFixed(3) + this.deviation(segment),
       region.share === undefined ? "" : `${(100 * region.share).toFixed(1)} %`,
       region.place ?? "",
       chosen.has(segment) ? "shown" : "",
@@ -192,6 +192,12 @@ class Overlay {
     row.append(...texts.map(cell));
     row.children[1].className = weight > 0 ? "lime-for" : weight < 0 ? "lime-against" : "";
     return row;
+  }
+
+  /** How far the weight of a segment deviates over the seeds, where that was measured for the class shown. */
+  deviation(segment) {
+    const { deviations } = this.shownClass;
+    return deviations ? ` ± ${deviations[segment].toFixed(3)}` : "";
   }
 
   describe() {

@@ -89,11 +89,12 @@ def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
     classifier = factories.classifier(session, who, version, train_on=TrainOn.SYNTHETIC, synthetic_set_id=drawn.id)
     evaluation = factories.evaluation(session, who, classifier, results_data.report(16, len(CLASSES)))
     explanation = results_data.explanation(session, who, classifier, storage)
+    old = results_data.explanation(session, who, classifier, storage, is_measured=False)
     add_other_jobs(session, who, version)
     return {
         "dataset_id": version.dataset_id, "job_id": training.id, "kind": "train_diffusion", "checkpoint_id": checkpoint.id,
         "synthetic_set_id": drawn.id, "classifier_id": classifier.id, "evaluation_id": evaluation.id,
-        "explanation_id": explanation.id,
+        "explanation_id": explanation.id, "old_explanation_id": old.id,
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ SAME_WITHOUT_DATA = {"/api/v1/docs", "/help", "/sign-in", "/datasets/new"}
 SPECIAL = [
     "/synthetic-sets/{synthetic_set_id}?label=1&mark=starred",
     "/evaluations/{evaluation_id}?label=0&predicted=1",
+    "/explanations/{old_explanation_id}",
     "/explanations/new?classifier_id={classifier_id}",
     "/compare?jobs={job_id}",
     "/jobs/new/sample",

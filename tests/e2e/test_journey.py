@@ -173,8 +173,12 @@ def explain_a_mistake_or_a_hit(page: Page) -> None:
     expect(page.locator("input[name=image_ids]:checked")).to_have_count(2)
     set_option(page, "Samples", "100")
     set_option(page, "Superpixels", "10")
+    set_option(page, "Further seeds", "1")
     page.get_by_role("button", name="Explain", exact=True).click()
     open_result(page, "explanation")
+    expect(page.get_by_role("img", name="Deletion and insertion curves")).to_be_visible()
+    expect(page.get_by_text("LIME ran with the seeds 0, 1.")).to_be_visible()
+    expect(page.locator("[data-lime-rows]")).to_contain_text("±")
 
 
 def move_the_controls(page: Page) -> None:

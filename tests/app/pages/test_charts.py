@@ -46,3 +46,30 @@ class TestReliability:
         chart = charts.reliability([self.bin(0, 0, None, None), self.bin(0.5, 3, 0.75, 0.5)])
         assert chart.path == "M75.00 50.00"
         assert chart.bins[1].radius == pytest.approx(4.0)  # the fullest bin
+
+
+class TestFaithfulness:
+    def curves(self, deletion: list[float], insertion: list[float]) -> charts.Faithfulness:
+        areas = {"deletion_auc": sum(deletion) / 3, "insertion_auc": sum(insertion) / 3}
+        found = {"shares": [0.0, 0.25, 1.0], "deletion": deletion, "insertion": insertion, **areas}
+        return charts.faithfulness(found, "disc")
+
+    def test_are_drawn_over_the_area_that_is_hidden_or_shown(self) -> None:
+        found = self.curves([0.8, 0.3, 0.1], [0.1, 0.5, 0.8])
+        assert found.deletion_path == "M0.00 20.00L25.00 70.00L100.00 90.00"
+        assert found.insertion_path == "M0.00 90.00L25.00 50.00L100.00 20.00"
+        assert found.steps[1] == charts.Step(1, 0.25, 0.3, 0.5)
+
+    def test_the_summary_says_where_half_is_passed(self) -> None:
+        found = self.curves([0.8, 0.3, 0.1], [0.1, 0.5, 0.8])
+        assert "from 0.80 to 0.10; it is below half once 25 % of the image is hidden." in found.summary
+        assert "from 0.10 to 0.80; it has half of that once 25 % of the image is shown." in found.summary
+
+    def test_the_summary_of_a_class_that_is_seen_even_in_nothing(self) -> None:
+        found = self.curves([0.8, 0.7, 0.6], [0.6, 0.7, 0.8])
+        assert "it never falls below half." in found.summary
+        assert "it has half of that from the start." in found.summary
+
+    def test_an_order_no_better_than_chance_is_called_so(self) -> None:
+        assert "lies 0.13 above deletion" in self.curves([0.8, 0.2, 0.1], [0.1, 0.6, 0.8]).verdict
+        assert "random order would do as well" in self.curves([0.8, 0.7, 0.1], [0.1, 0.2, 0.8]).verdict

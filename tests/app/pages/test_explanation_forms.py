@@ -51,7 +51,7 @@ class TestForm:
 
     def test_says_what_further_seeds_cost(self, web: Any, classifier: Classifier) -> None:
         page = web.get("/explanations/new", params={"classifier_id": classifier.id}).text
-        assert ">Further seeds for stability</label>" in page
+        assert ">Further seeds</label>" in page
         assert "each takes as long again. 0 to 10." in page
 
     def test_submits_a_job_for_the_ticked_images(

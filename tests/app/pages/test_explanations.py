@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.core.db import Database
 from app.core.storage import Storage
@@ -92,6 +92,67 @@ class TestShow:
         assert web.get(f"/explanations/{explanation.id}", params={"item": items[-1] + 1}).status_code == 404
 
 
+class TestWhetherItCanBeBelieved:
+    def test_the_areas_stand_beside_what_they_mean(self, web: Any, explanation: Explanation) -> None:
+        page = web.get(f"/explanations/{explanation.id}").text
+        assert '<td class="num">0.200</td><td>small: it falls early</td>' in page
+        assert '<td class="num">0.700</td><td>large: it rises early</td>' in page
+        assert "Insertion lies 0.50 above deletion" in page
+
+    def test_the_curves_are_told_in_words_and_in_numbers(self, web: Any, explanation: Explanation) -> None:
+        page = web.get(f"/explanations/{explanation.id}").text
+        # half of 0.9 is passed between two and three of 16 regions, and reached by four shown
+        assert "takes its probability from 0.90 to 0.10; it is below half once 19 % of the image is hidden." in page
+        assert "from 0.10 to 0.90; it has half of that once 25 % of the image is shown." in page
+        row = '<th scope="row" class="num">2</th><td class="num">12.5 %</td><td class="num">0.500</td><td class="num">0.300</td>'
+        assert row in page
+
+    def test_stability_has_its_seeds(self, web: Any, explanation: Explanation) -> None:
+        page = web.get(f"/explanations/{explanation.id}").text
+        assert "<dt>Overlap of the top 3</dt><dd>0.67</dd>" in page
+        assert "LIME ran with the seeds 0, 1, 2" in page
+
+    def test_means_over_all_images_have_their_number(
+        self, web: Any, database: Database, explanation: Explanation, items: list[int]
+    ) -> None:
+        with database.write() as session:
+            item = session.get_one(ExplanationItem, items[0])
+            item.faithfulness = {**results_data.faithfulness(0), "deletion_auc": 0.6}
+        page = web.get(f"/explanations/{explanation.id}").text
+        # (0.6 + 3 * 0.2) / 4
+        assert '<td class="num">0.300</td><td class="num">0.200 to 0.600</td><td class="num">4</td>' in page
+
+    def test_a_figure_that_nobody_asked_for_is_missing_among_the_others(
+        self, web: Any, database: Database, explanation: Explanation
+    ) -> None:
+        with database.write() as session:
+            session.execute(update(ExplanationItem).values(stability=None))
+        page = web.get(f"/explanations/{explanation.id}").text
+        assert page.count('<span class="missing">not measured</span>') == 2
+        assert "no further seeds were asked for" in page
+
+    def test_an_old_explanation_says_that_nothing_was_measured(
+        self, web: Any, database: Database, who: Identity, storage: Storage, classifier: Classifier
+    ) -> None:
+        with database.write() as session:
+            old = results_data.explanation(
+                session, who, session.get_one(Classifier, classifier.id), storage, is_measured=False
+            )
+        page = web.get(f"/explanations/{old.id}").text
+        assert "made before the studio measured it" in page
+        assert "no further seeds were asked for" in page
+        assert "Nothing was measured." in page
+        entry = web.get(f"/explanations/{old.id}/regions/{_first_item(database, old)}").json()["classes"][0]
+        assert entry["deviations"] is None
+
+
+def _first_item(database: Database, explanation: Explanation) -> int:
+    with database.read() as session:
+        return session.scalars(
+            select(ExplanationItem.id).where(ExplanationItem.explanation_id == explanation.id)
+        ).first()
+
+
 class TestRegions:
     def test_sends_segments_and_the_weights_of_every_class(
         self, web: Any, explanation: Explanation, items: list[int]
@@ -102,6 +163,13 @@ class TestRegions:
         assert found["runs"][:4] == [0, 8, 1, 8]
         assert [entry["name"] for entry in found["classes"]] == ["disc", "ring"]
         assert found["classes"][0]["weights"][15] == [15, 0.8]
+
+    def test_deviations_belong_to_the_class_that_was_measured(
+        self, web: Any, explanation: Explanation, items: list[int]
+    ) -> None:
+        found = web.get(f"/explanations/{explanation.id}/regions/{items[0]}").json()["classes"]
+        assert found[0]["deviations"] is None  # the first image is a disc that is taken for a ring
+        assert found[1]["deviations"][15] == 0.15
 
 
 def test_deletes(web: Any, explanation: Explanation) -> None:
