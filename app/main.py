@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from app import pages
 from app.api import openapi, problems
@@ -43,19 +43,22 @@ UPLOADS_A_MINUTE = 120
 log = logging.getLogger(__name__)
 
 
+class Studio(FastAPI):
+    """FastAPI, with the guard around everything: Starlette answers what nobody caught outside all added middleware."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return problems.PlainErrors(Guard(super().build_middleware_stack()))
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application on `settings` (from the environment, if not given)."""
-    app = FastAPI(
+    app = Studio(
         title="Phantom Studio", version="1", lifespan=_lifespan, dependencies=[Depends(authenticate)],
         docs_url=None, redoc_url=None, openapi_url=None,
     )  # fmt: skip
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     _give_state(app, settings or Settings())
-    app.add_middleware(
-        RequestBodyLimitMiddleware, max_body_size=MAX_BODY
-    )  # inside Guard: its 413 needs the headers too
-    app.add_middleware(Guard)
-    app.add_middleware(problems.PlainErrors)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY)
     for router in [health, *pages.routers, *api_routers]:
         app.include_router(router)
     app.mount("/static", VersionedFiles(directory=STATIC), name="static")

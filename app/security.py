@@ -2,7 +2,8 @@
 
 Written as plain ASGI, because Starlette's BaseHTTPMiddleware buffers event streams. The cross-site rule is
 Sec-Fetch-Site, then Origin = Host; a request with neither comes from a script, not from a browser, and
-carries no cookie that it did not put there itself.
+carries no cookie that it did not put there itself. app.main puts the Guard outside of all other middleware, so that
+the answer to an error that nobody caught goes through it as well.
 """
 
 import secrets

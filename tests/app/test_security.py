@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from starlette.datastructures import Headers
+from starlette.testclient import TestClient
 
 from app.core.errors import TooManyRequestsError
-from app.security import PAGE_POLICY, RateLimit, comes_from_elsewhere
+from app.security import HEADERS, PAGE_POLICY, RateLimit, comes_from_elsewhere
 from app.services import identity, tokens
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -52,6 +53,27 @@ def test_every_answer_has_the_security_headers(web: Any) -> None:
         assert headers["referrer-policy"] == "same-origin"
         assert "access-control-allow-origin" not in headers
         assert "strict-transport-security" not in headers
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"), [("/breaks", "text/html"), ("/api/v1/breaks", "application/problem+json")]
+)
+@pytest.mark.parametrize("more", [{}, {"HX-Request": "true"}])
+def test_an_unforeseen_error_has_the_security_headers(
+    web: Any, path: str, media_type: str, more: dict[str, str]
+) -> None:
+    def break_down() -> None:
+        raise RuntimeError("secret detail")
+
+    web.app.add_api_route(path, break_down)
+    client = TestClient(web.app, "https://127.0.0.1", raise_server_exceptions=False, headers={**web.headers, **more})
+    answer = client.get(path)
+    assert answer.status_code == 500
+    assert answer.headers["content-type"].split(";")[0] == media_type
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    assert "max-age" in answer.headers["strict-transport-security"]
+    assert re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
+    assert "secret" not in answer.text
 
 
 def test_hsts_is_sent_over_tls_only(web: Any) -> None:
