@@ -103,7 +103,8 @@ class VersionedFiles(StaticFiles):
 async def _show_error(request: Request, error: Exception) -> Response:
     """The one place where an error becomes a response: a problem below /api, a page elsewhere."""
     if not isinstance(error, (StudioError, HTTPException, RequestValidationError)):
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        known_as = problems.request_id(request)
+        log.error("Request %s, %s %s, failed", known_as, request.method, request.url.path, exc_info=error)
     if request.url.path.startswith("/api/"):
         return problems.problem_of(request, error)
     request.state.identity = await run_in_threadpool(_identity_for_error, request)

@@ -49,7 +49,7 @@ def _page_of(request: Request, error: Exception) -> ErrorPage:
         case _:
             return ErrorPage(
                 500, "The studio made a mistake", "Something went wrong that was not foreseen.",
-                "Try again; if it happens again, look into the log for the request id below.", [],
+                "Try again; if it happens again, look into the log for the request named here.", [],
             )  # fmt: skip
 
 

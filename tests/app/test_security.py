@@ -59,8 +59,8 @@ def test_every_answer_has_the_security_headers(web: Any) -> None:
     ("path", "media_type"), [("/breaks", "text/html"), ("/api/v1/breaks", "application/problem+json")]
 )
 @pytest.mark.parametrize("more", [{}, {"HX-Request": "true"}])
-def test_an_unforeseen_error_has_the_security_headers(
-    web: Any, path: str, media_type: str, more: dict[str, str]
+def test_an_unforeseen_error_has_the_security_headers_and_an_id_that_finds_it_in_the_log(
+    web: Any, path: str, media_type: str, more: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def break_down() -> None:
         raise RuntimeError("secret detail")
@@ -72,8 +72,10 @@ def test_an_unforeseen_error_has_the_security_headers(
     assert answer.headers["content-type"].split(";")[0] == media_type
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     assert "max-age" in answer.headers["strict-transport-security"]
-    assert re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
     assert "secret" not in answer.text
+    known_as = answer.headers["x-request-id"]
+    assert known_as in answer.text
+    assert f"Request {known_as}, GET {path}, failed" in caplog.messages
 
 
 def test_hsts_is_sent_over_tls_only(web: Any) -> None:
