@@ -114,6 +114,11 @@ def stamp(then: dt.datetime | None) -> str:
     return "–" if then is None else f"{then:%Y-%m-%d %H:%M} UTC"
 
 
+def iso(then: dt.datetime) -> str:
+    """A moment for scripts and for <time datetime>: 2026-11-22T21:05:31.250+00:00."""
+    return then.isoformat(timespec="milliseconds")
+
+
 def clock(then: dt.datetime) -> str:
     return f"{then:%H:%M:%S}"
 
@@ -134,6 +139,6 @@ def sentence(name: str) -> str:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "number": number, "count_of": count, "size": size, "duration": duration, "duration_range": duration_range,
-    "rough": rough, "ago": ago, "stamp": stamp, "clock": clock, "percent": percent, "kind_name": kind_name,
+    "rough": rough, "ago": ago, "stamp": stamp, "iso": iso, "clock": clock, "percent": percent, "kind_name": kind_name,
     "sentence": sentence, "plain": plain,
 }  # fmt: skip

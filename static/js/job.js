@@ -1,4 +1,6 @@
-// A job's page while it runs: log lines, previews and the tab's title. The status itself is swapped in by htmx.
+// A job's page while it runs: log lines, previews, the clock and the tab's title. The status itself is swapped in by htmx.
+import { duration, durationRange } from "./clock.js";
+
 const job = document.getElementById("job");
 const MAX_LINES = 400;
 
@@ -7,6 +9,29 @@ function showTitle() {
   const figures = job.querySelector(".readings");
   const share = figures?.dataset.fraction;
   document.title = `${share ? `(${share}) ` : ""}${job.dataset.title} · Phantom Studio`;
+}
+
+// ---- clock: goes on between two statuses. Only the server's clock counts: each status says what time it is there, and
+// the browser adds what has passed since. The status that came fastest is nearest to the truth, so time never runs back.
+let ahead = -Infinity; // ms, the server's clock before performance.now()
+let nextTick;
+
+function tick() {
+  const readings = job.querySelector(".readings[data-now]");
+  clearTimeout(nextTick);
+  if (!readings) return; // it does not run now; a status that says it does will begin again
+  const told = Date.parse(readings.dataset.now);
+  ahead = Math.max(ahead, told - performance.now());
+  const now = performance.now() + ahead;
+  const running = readings.querySelector("time[data-running]");
+  const left = readings.querySelector("[data-low]");
+  const passed = now - Date.parse(running.dateTime);
+  running.textContent = duration(passed / 1000);
+  if (left) {
+    const [low, high] = [left.dataset.low, left.dataset.high].map((seconds) => Number(seconds) - (now - told) / 1000);
+    left.textContent = high > 0 ? durationRange(Math.max(low, 0), high) : "any moment now";
+  }
+  nextTick = setTimeout(tick, 1001 - (passed % 1000)); // just after the next whole second
 }
 
 // ---- log: appended at the end; stays at the end unless somebody scrolled up
@@ -81,7 +106,7 @@ const told = (event) => JSON.parse(event.detail.data);
 job.addEventListener("job:log", (event) => addLine(told(event)));
 job.addEventListener("job:state", (event) => { const { at, message } = told(event); addLine({ at, level: "state", text: message }); });
 job.addEventListener("job:preview", (event) => { if (section) addPreview(told(event)); });
-job.addEventListener("htmx:sse:after:message", showTitle);
+job.addEventListener("htmx:sse:after:message", () => { showTitle(); tick(); });
 // Not while a person is already on the way to another page: a reload would take them back.
 let leaving = false;
 addEventListener("beforeunload", () => { leaving = true; });
@@ -90,3 +115,4 @@ job.addEventListener("job:finished", () => setTimeout(() => { if (!leaving) loca
 log.scrollTop = log.scrollHeight;
 if (previews.length) showPreview(previews.length - 1);
 showTitle();
+tick();

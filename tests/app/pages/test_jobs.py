@@ -1,6 +1,8 @@
 """The table of jobs, one job live, and asking for a job."""
 
+import datetime as dt
 import json
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from app.core import journal
 from app.core.journal import Entry
 from app.services import jobs
 from app.services.identity import Identity
-from models import Artifact, Job, JobKind, JobState, Metric
+from models import FINISHED, Artifact, Job, JobKind, JobState, Metric, db_now
 from models.specs import TrainDiffusionSpec
 from tests import factories
 
@@ -88,6 +90,41 @@ class TestAJob:
         assert "loss: 43 points up to 43; from 1 to 0.02326" in page
         assert "&lt;b&gt;hello" in page
         assert f"/jobs/{running.id}/live?after=2" in page
+
+    def test_tells_the_browsers_clock_what_time_it_is_here_and_when_the_job_began(
+        self, web: Any, who: Identity
+    ) -> None:
+        with web.app.state.database.write() as session:
+            job = factories.job(
+                session, who, state=JobState.RUNNING, started_at=db_now(-95), done=43, total=100, rate=2.0
+            )
+        page = web.get(f"/jobs/{job.id}").text
+        told = dt.datetime.fromisoformat(page.split('data-now="')[1].split('"')[0])
+        began = dt.datetime.fromisoformat(page.split('<time data-running datetime="')[1].split('"')[0])
+        assert 95 <= (told - began).total_seconds() < 105
+        assert re.search(r"<time data-running [^>]*>1 min (3[5-9]|4\d) s</time>", page)  # without a script as well
+        assert '<dd data-low="24.2" data-high="38.5">24 to 38 s</dd>' in page
+
+    @pytest.mark.parametrize(
+        ("state", "says"),
+        [
+            (JobState.SUCCEEDED, "<dt>Took</dt><dd>1 min 35 s</dd>"),
+            (JobState.CANCELLED, "<dt>Took</dt><dd>1 min 35 s</dd>"),
+            (JobState.PAUSED, "<dt>Started</dt>"),
+            (JobState.QUEUED, "<dt>Started</dt>"),
+        ],
+    )
+    def test_gives_the_clock_nothing_while_it_does_not_run(
+        self, web: Any, who: Identity, state: JobState, says: str
+    ) -> None:
+        began = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        ended = began + dt.timedelta(seconds=95) if state in FINISHED else None
+        with web.app.state.database.write() as session:
+            job = factories.job(session, who, state=state, started_at=began, finished_at=ended)
+        page = web.get(f"/jobs/{job.id}").text
+        assert says in page
+        assert "data-now" not in page
+        assert "data-running" not in page
 
     def test_data_for_scripts_cannot_end_its_element(self, web: Any, running: Job) -> None:
         page = web.get(f"/jobs/{running.id}").text
