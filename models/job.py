@@ -103,7 +103,7 @@ class Job(WithId, Base):
     rate: Mapped[float | None]  # units per second, as the job last measured
     unit: Mapped[str] = mapped_column(String(20), default="steps")  # what done and total count
     message: Mapped[str] = mapped_column(default="")  # one line on what it is doing now
-    resumed_from: Mapped[int | None]  # the step from which the last attempt went on
+    resumed_from: Mapped[int | None]  # where the last attempt went on, in `unit`
     started_at: Mapped[dt.datetime | None]
     finished_at: Mapped[dt.datetime | None]
     error: Mapped[dict[str, Any] | None]  # {code, title, detail, hint}

@@ -141,11 +141,14 @@ class JobContext:
         folders = [self.folder.parent / str(attempt) / "checkpoints" for attempt in attempts if attempt <= self.attempt]
         return [folder for folder in folders if folder.is_dir()]
 
-    def resumed_from(self, step: int) -> None:
-        """Say that this attempt goes on from a checkpoint of an earlier one, at `step`."""
+    def resumed_from(self, done: int) -> None:
+        """Say that this attempt goes on where an earlier one was: `done` in the job's unit, as that one reported it."""
+        with self.database.read() as session:
+            unit = session.get_one(Job, self.job_id).unit
         with self._lock:
-            self._progress["resumed_from"] = step
-        self.log(f"Going on from the checkpoint of step {step:,}.")
+            self._progress["resumed_from"] = done
+            unit = self._progress.get("unit", unit)
+        self.log(_going_on(done, unit))
 
     def metric(self, step: int, **values: float) -> None:
         """One point for each named curve at `step`."""
@@ -238,3 +241,9 @@ def _upsert(session: Session, table: Any, rows: list[dict[str, Any]], *, key: li
     statement = insert(table)
     changes = {name: statement.excluded[name] for name in rows[0] if name not in key}
     session.execute(statement.on_conflict_do_update(index_elements=key, set_=changes), rows)
+
+
+def _going_on(done: int, unit: str) -> str:
+    if unit == "steps":
+        return f"Going on from the checkpoint of step {done:,}."
+    return f"Going on after {done:,} {unit.removesuffix('s') if done == 1 else unit} of an earlier attempt."

@@ -120,11 +120,27 @@ class TestFlush:
             points = session.execute(select(Metric.name, Metric.step, Metric.value).order_by(Metric.name)).all()
         assert [tuple(point) for point in points] == [("loss", 1, 0.5), ("lr", 1, 0.1)]
 
-    def test_says_from_where_the_job_went_on(self, context):
-        context.resumed_from(1200)
+    @pytest.mark.parametrize(
+        ("unit", "done", "words"),
+        [
+            ("steps", 1200, "Going on from the checkpoint of step 1,200."),
+            ("images", 1200, "Going on after 1,200 images of an earlier attempt."),
+            ("files", 1, "Going on after 1 file of an earlier attempt."),
+        ],
+    )
+    def test_says_in_the_jobs_unit_where_it_went_on(self, context, unit, done, words):
+        context.report(done, unit=unit)  # by an earlier attempt
         context.flush()
-        assert row(context).resumed_from == 1200
-        assert events(context, "log")[0]["text"] == "Going on from the checkpoint of step 1,200."
+        context.resumed_from(done)
+        context.flush()
+        assert row(context).resumed_from == done
+        assert events(context, "log")[0]["text"] == words
+
+    def test_a_unit_that_was_reported_and_not_yet_written_down_counts(self, context):
+        context.report(0, unit="files")
+        context.resumed_from(7)
+        context.flush()
+        assert events(context, "log")[0]["text"] == "Going on after 7 files of an earlier attempt."
 
 
 class TestPublish:

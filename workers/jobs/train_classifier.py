@@ -33,6 +33,7 @@ from workers.jobs.problems import explained
 from workers.jobs.train_diffusion import newest_checkpoint
 from workers.ml import checkpoints
 from workers.ml.classification import prediction, training
+from workers.ml.classification.batches import num_batches
 from workers.ml.classification.networks import build_classifier
 from workers.ml.classification.state import (
     ClassifierState,
@@ -84,7 +85,9 @@ def _begin(context: JobContext, spec: TrainClassifierSpec) -> Training:
     load = functools.partial(_load, context, spec, channels)
     train = join([load(sources, what) for what, sources in lots.items()])
     checkpoints.remove_leftovers(context.folder / "checkpoints")
-    state = _resume(context, spec) or _new_state(context, spec, channels=channels, num_classes=len(classes))
+    state = _resume(context, spec, len(train.labels)) or _new_state(
+        context, spec, channels=channels, num_classes=len(classes)
+    )
     used = " and ".join(f"{len(sources):,} {what}" for what, sources in lots.items())
     context.log(f"Learning from {used}; {len(val):,} real validation images. Weights: {state.built.source}.")
     return Training(context, spec, classes, train, load(val, "validation images"), state, state.epoch, Allowance())
@@ -129,7 +132,7 @@ def _new_state(context: JobContext, spec: TrainClassifierSpec, *, channels: int,
     return new_classifier_state(built=built, weight_decay=spec.weight_decay, seed=spec.seed, device=context.device)
 
 
-def _resume(context: JobContext, spec: TrainClassifierSpec) -> ClassifierState | None:
+def _resume(context: JobContext, spec: TrainClassifierSpec, num_images: int) -> ClassifierState | None:
     path = newest_checkpoint(context)
     if path is None:
         return None
@@ -139,7 +142,7 @@ def _resume(context: JobContext, spec: TrainClassifierSpec) -> ClassifierState |
             f"The checkpoint {path.name} was written for other options than this job's.",
             hint="Ask for a new job with the same settings.",
         )
-    context.resumed_from(state.epoch)
+    context.resumed_from(state.epoch * num_batches(num_images=num_images, batch_size=spec.batch_size))
     return state
 
 

@@ -52,7 +52,7 @@ class JobOut(Out):
     priority: int
     queue_position: int | None = Field(description="1: the next of its queue. Null unless it waits, and in lists.")
     attempt: int = Field(description="How many times a worker has taken it.")
-    resumed_from: int | None = Field(description="The step from which the last attempt went on.")
+    resumed_from: int | None = Field(description="Where the last attempt went on: what was done before it, in `unit`.")
     done: int
     total: int | None
     unit: str = Field(description="What done and total count.")

@@ -85,6 +85,7 @@ class TestInterrupted:
         studio.kill_at(job_id, 8)
         job = studio.work(job_id)
         assert job.resumed_from == 8
+        assert "Going on after 8 images of an earlier attempt." in studio.log(job)
         assert by_index(images_of(studio, studio.made(SyntheticSet, job, "synthetic_set_id"))) == expected
 
     def test_a_damaged_note_costs_only_its_own_images(self, studio: Studio, checkpoint: Checkpoint) -> None:

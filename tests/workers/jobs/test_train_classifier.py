@@ -63,7 +63,8 @@ class TestResume:
         job_id = studio.submit(spec)
         studio.kill_at(job_id, 6)  # an epoch has four steps: the second is under way
         job = studio.work(job_id)
-        assert job.resumed_from == 1
+        assert job.resumed_from == 4
+        assert "Going on from the checkpoint of step 4." in studio.log(job)
         assert studio.made(Classifier, job, "classifier_id").sha256 == expected
 
     def test_a_pause_within_an_epoch_goes_on_from_its_beginning(self, studio: Studio, dataset_id: int) -> None:
@@ -75,7 +76,7 @@ class TestResume:
         job_id = studio.submit(spec)
         studio.attempt_until(job_id, pause_at_seven)
         job = studio.work(job_id)
-        assert job.resumed_from == 1
+        assert job.resumed_from == 4
         assert studio.made(Classifier, job, "classifier_id").sha256 == expected
 
 

@@ -68,6 +68,7 @@ class TestResume:
         studio.kill_at(job_id, 9)
         job = studio.work(job_id)
         assert job.resumed_from == 8
+        assert "Going on from the checkpoint of step 8." in studio.log(job)
         assert studio.made(Checkpoint, job, "checkpoint_id").sha256 == expected
 
     def test_a_paused_training_goes_on_from_the_very_step(self, studio: Studio, dataset_id: int) -> None:
