@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.core import naming
 from app.core.errors import BadInputError, ConflictError, NotFoundError
 from app.services import checkpoints, classifiers, datasets, synthetic_sets
 from app.services.identity import Identity
@@ -65,7 +66,8 @@ def _train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) 
         start = checkpoints.get(session, who, spec.init_checkpoint_id)
         _need_same_classes(version, start.classes, f"checkpoint {start.id}")
         _need_same_network(spec, version, start)
-    title = f"Diffusion on {version.dataset.name}: {spec.preset}, {spec.image_size} px, {spec.num_steps:,} steps"
+    name = naming.shortened(version.dataset.name)
+    title = f"Diffusion on {name}: {spec.preset}, {spec.image_size} px, {spec.num_steps:,} steps"
     return spec.model_copy(update={"version_id": version.id}), title
 
 
@@ -101,8 +103,19 @@ def _sample(session: Session, who: Identity, spec: SampleSpec) -> tuple[JobSpec,
         raise BadInputError(
             f"{total:,} images are asked for; one set holds at most {MOST_IMAGES:,}.", hint="Ask for fewer."
         )
-    name = spec.name.strip() or f"{checkpoint.name}: {total:,} images, seed {spec.seed}"[:200]
-    return spec.model_copy(update={"name": name}), f"{total:,} images from {checkpoint.name}"
+    dataset = _learnt_by(session, checkpoint)
+    name = spec.name.strip() or naming.synthetic_set(
+        dataset, num_images=total, checkpoint_id=checkpoint.id, seed=spec.seed
+    )
+    title = f"{total:,} images of {naming.shortened(dataset)} from checkpoint {checkpoint.id}"
+    return spec.model_copy(update={"name": name}), title
+
+
+def _learnt_by(session: Session, checkpoint: Checkpoint) -> str:
+    """The name of the dataset that the checkpoint learnt; its own name if it came with the studio."""
+    if checkpoint.version_id is None:
+        return checkpoint.name
+    return session.get_one(DatasetVersion, checkpoint.version_id).dataset.name
 
 
 def num_images(spec: SampleSpec, classes: Sequence[str]) -> int:
@@ -131,10 +144,13 @@ def _train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec
         _need_fitting_set(session, version, source)
     image_size = spec.image_size or (source.image_size if source is not None else spec.input_size)
     fit = spec.fit or (_fit_of(session, source) if source is not None else "pad")
-    learnt = _learnt(spec, version, source)
-    name = spec.name.strip() or f"{spec.architecture} on {learnt}, seed {spec.seed}"[:200]
+    dataset, learnt = version.dataset.name, _learnt(spec)
+    name = spec.name.strip() or naming.classifier(
+        dataset, architecture=spec.architecture, learnt=learnt, seed=spec.seed
+    )
     filled = {"dataset_id": dataset_id, "version_id": version.id, "image_size": image_size, "fit": fit, "name": name}
-    return spec.model_copy(update=filled), f"Classifier {spec.architecture} on {learnt}"
+    title = f"Classifier on {naming.shortened(dataset)}: {spec.architecture}, {learnt}"
+    return spec.model_copy(update=filled), title
 
 
 def _synthetic_source(session: Session, who: Identity, spec: TrainClassifierSpec) -> SyntheticSet | None:
@@ -162,9 +178,8 @@ def _fit_of(session: Session, source: SyntheticSet) -> str:
     return str(synthetic_sets.checkpoint_of(session, source).spec.get("fit", "pad"))
 
 
-def _learnt(spec: TrainClassifierSpec, version: DatasetVersion, source: SyntheticSet | None) -> str:
-    real = f"real {version.dataset.name}"
-    synthetic = f"synthetic set {source.name}" if source is not None else ""
+def _learnt(spec: TrainClassifierSpec) -> str:
+    real, synthetic = "real images", f"synthetic set {spec.synthetic_set_id}"
     return {TrainOn.REAL: real, TrainOn.SYNTHETIC: synthetic, TrainOn.BOTH: f"{real} and {synthetic}"}[spec.train_on]
 
 
@@ -178,7 +193,8 @@ def _evaluate(session: Session, who: Identity, spec: EvaluateSpec) -> tuple[JobS
     _need_same_classes(version, classifier.classes, f"classifier {classifier.id}")
     _need_fitting_channels(classifier, version)
     _need_images(version, spec.split, "to test on", each_class=False)
-    title = f"Test of {classifier.name} on {version.dataset.name}, {spec.split}"
+    what = f"classifier {classifier.id} ({classifier.architecture})"
+    title = f"Test of {what} on {naming.shortened(version.dataset.name)}, {spec.split} split"
     return spec.model_copy(update={"dataset_id": dataset_id, "version_id": version.id}), title
 
 
@@ -199,7 +215,9 @@ def _explain(session: Session, who: Identity, spec: ExplainSpec) -> tuple[JobSpe
     uploads = select(UploadedImage.id).where(UploadedImage.project_id == who.project_id)
     _need_rows(session, uploads, UploadedImage.id, uploaded_ids, "uploaded image")
     number = len(image_ids) + len(uploaded_ids)
-    title = f"LIME of {number} image{'s' if number > 1 else ''} with {classifier.name}"
+    title = (
+        f"LIME of {number} image{'s' if number > 1 else ''} with classifier {classifier.id} ({classifier.architecture})"
+    )
     return spec.model_copy(update={"image_ids": image_ids, "uploaded_image_ids": uploaded_ids}), title
 
 

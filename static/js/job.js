@@ -72,7 +72,7 @@ function showPreview(position) {
   document.getElementById("preview-link").href = url;
   document.getElementById("preview-word").textContent = `step ${preview.index}`;
   slider.setAttribute("aria-valuetext", `step ${preview.index}`);
-  const names = (preview.data?.classes ?? []).map((name) => Object.assign(document.createElement("li"), { textContent: name }));
+  const names = (preview.data?.classes ?? []).map((name) => Object.assign(document.createElement("li"), { textContent: name, title: name }));
   document.getElementById("preview-classes").replaceChildren(...names);
   const next = previews[position + 1];
   if (next) new Image().src = `/files/${next.sha256}.png`;

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from sqlalchemy.orm import Session
 
+from app.core import naming
 from app.core.errors import BadInputError
 from models import Artifact, Checkpoint, DatasetVersion, Job, Split
 from models.specs import TrainDiffusionSpec
@@ -290,7 +291,7 @@ def _record(job: Training, sha256: str, size: int, session: Session, row: Job) -
     spec, state = job.spec, job.state
     checkpoint = Checkpoint(
         project_id=row.project_id, job_id=row.id, version_id=spec.version_id,
-        name=f"{job.dataset}, {spec.preset} {spec.image_size} px, {state.step:,} steps"[:300],
+        name=naming.checkpoint(job.dataset, preset=spec.preset, image_size=spec.image_size, num_steps=state.step),
         image_size=spec.image_size, channels=state.config.channels, classes=job.classes, num_steps=state.step,
         num_parameters=num_parameters(state), size=size, sha256=sha256, spec=spec.model_dump(mode="json"),
     )  # fmt: skip

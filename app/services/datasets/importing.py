@@ -4,6 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.core import naming
 from app.core.errors import ConflictError
 from app.services.datasets.names import make_room, refuse_taken, taken
 from app.services.identity import Identity
@@ -24,7 +25,7 @@ def prepare_import(session: Session, who: Identity, spec: ImportSpec) -> tuple[I
     refuse_if_a_job_needs(session, who, option="upload_id", row_id=upload.id, noun="upload")
     spec = spec.model_copy(update={"name": clean_name(spec.name)})
     refuse_taken(session, who.project_id, spec.name)
-    return spec, f"Import {spec.name}"
+    return spec, f"Import {naming.shortened(spec.name)}"
 
 
 def request_import(

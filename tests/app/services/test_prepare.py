@@ -12,6 +12,9 @@ from models import Checkpoint, DatasetState, DatasetVersion, Mark, SyntheticImag
 from models.specs import EvaluateSpec, ExplainSpec, SampleSpec, TrainClassifierSpec, TrainDiffusionSpec
 from tests import factories
 
+LONG = "a study of brains in the year " + "x" * 140 + " of the second scanner"
+SHORT = "a study of brains in the year xxxxxxxxx…f the second scanner"
+
 
 @pytest.fixture
 def version(database: Database, who: Identity) -> DatasetVersion:
@@ -101,7 +104,7 @@ class TestSample:
 
     def test_a_set_without_a_name_gets_one(self, database: Database, who: Identity, checkpoint: Checkpoint) -> None:
         spec = prepared(database, who, SampleSpec(checkpoint_id=checkpoint.id, per_class=5, seed=3))
-        assert spec.name == "shapes, 300 steps: 10 images, seed 3"
+        assert spec.name == f"shapes, 10 images of checkpoint {checkpoint.id}, seed 3"
 
 
 class TestTrainClassifier:
@@ -196,3 +199,57 @@ class TestExplain:
             prepared(database, who, ExplainSpec(classifier_id=classifier.id, image_ids=[1, missing]))
         with pytest.raises(NotFoundError, match=f"There is no uploaded image {missing}"):
             prepared(database, who, ExplainSpec(classifier_id=classifier.id, uploaded_image_ids=[missing]))
+
+
+class TestNamesMadeUp:
+    """Each comes from the dataset's name; however long the chain, and however long people's names, none grows."""
+
+    @pytest.fixture
+    def specs(self, database: Database, who: Identity) -> list[Any]:
+        """One for each kind that gets a title here, at the end of a chain of rows with names of 200 characters."""
+        with database.write() as session:
+            version = factories.dataset_with_version(session, who, name=LONG)
+            checkpoint = factories.checkpoint(session, who, version, name="c" * 200)
+            drawn = factories.synthetic_set(session, who, checkpoint)
+            drawn.name = "s" * 200
+            classifier = factories.classifier(session, who, version, name="k" * 200, synthetic_set_id=drawn.id)
+        return [
+            TrainDiffusionSpec(dataset_id=version.dataset_id, preset="tiny"),
+            SampleSpec(checkpoint_id=checkpoint.id, per_class=2000, seed=3),
+            TrainClassifierSpec(dataset_id=version.dataset_id),
+            TrainClassifierSpec(synthetic_set_id=drawn.id),
+            TrainClassifierSpec(synthetic_set_id=drawn.id, train_on="both", seed=7),
+            EvaluateSpec(classifier_id=classifier.id),
+            ExplainSpec(classifier_id=classifier.id, image_ids=[1, 2]),
+        ]
+
+    def test_say_what_is_done_with_what(self, database: Database, who: Identity, specs: list[Any]) -> None:
+        with database.read() as session:
+            made_up = [prepare(session, who, spec) for spec in specs]
+        assert [title for _, title in made_up] == [
+            f"Diffusion on {SHORT}: tiny, 32 px, 600 steps",
+            f"4,000 images of {SHORT} from checkpoint 1",
+            f"Classifier on {SHORT}: tf_efficientnet_lite0, real images",
+            f"Classifier on {SHORT}: tf_efficientnet_lite0, synthetic set 1",
+            f"Classifier on {SHORT}: tf_efficientnet_lite0, real images and synthetic set 1",
+            f"Test of classifier 1 (tf_efficientnet_lite0) on {SHORT}, test split",
+            "LIME of 2 images with classifier 1 (tf_efficientnet_lite0)",
+        ]
+        assert [spec.name for spec, _ in made_up[1:5]] == [
+            f"{SHORT}, 4,000 images of checkpoint 1, seed 3",
+            f"{SHORT}, tf_efficientnet_lite0 on real images, seed 0",
+            f"{SHORT}, tf_efficientnet_lite0 on synthetic set 1, seed 0",
+            f"{SHORT}, tf_efficientnet_lite0 on real images and synthetic set 1, seed 7",
+        ]
+
+    def test_leave_names_that_people_give_alone(self, database: Database, who: Identity, specs: list[Any]) -> None:
+        named = specs[1].model_copy(update={"name": "n" * 200})
+        assert prepared(database, who, named).name == "n" * 200
+
+    def test_a_checkpoint_that_came_with_the_studio_stands_for_its_dataset(
+        self, database: Database, who: Identity, checkpoint: Checkpoint
+    ) -> None:
+        with database.write() as session:
+            session.get_one(Checkpoint, checkpoint.id).version_id = None
+        spec = prepared(database, who, SampleSpec(checkpoint_id=checkpoint.id, per_class=1))
+        assert spec.name == f"shapes, 300 steps, 2 images of checkpoint {checkpoint.id}, seed 0"
