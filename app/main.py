@@ -82,7 +82,7 @@ def _give_state(app: FastAPI, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    sweeper = Sweeper(app.state.database, app.state.doorbell)
+    sweeper = Sweeper(app.state.database, app.state.doorbell, app.state.settings)
     sweeper.start()
     yield
     sweeper.stop()

@@ -69,7 +69,7 @@ def _work(
     _stop_on_signals(runner)
     found = device.measure_device() if Queue.GPU in queues else device.without_numerics()
     presence = Presence(database, name=options.name or f"{options.queues} on {owner}", queues=queues, device=found)
-    sweeper = Sweeper(database, doorbell)
+    sweeper = Sweeper(database, doorbell, settings)
     presence.start()
     sweeper.start()
     log.info("worker_ready", owner=owner, device=found.text, gflops=round(found.gflops, 1))

@@ -20,6 +20,7 @@ class Settings(BaseSettings):
     max_upload_gb: float = Field(20, gt=0, description="Largest upload, in GB (10^9 bytes).")
     max_unpacked_gb: float = Field(50, gt=0, description="Largest unpacked size of one archive, in GB.")
     max_files: int = Field(100_000, ge=1, description="Most files in one upload.")
+    upload_days: float = Field(7, gt=0, description="Days after which an upload that nobody goes on with is discarded.")
     log_format: str = Field("text", pattern="^(text|json)$", description="text or json.")
 
     @cached_property

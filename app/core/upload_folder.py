@@ -47,6 +47,12 @@ class UploadFolder:
         """How much of the archive has arrived."""
         return self.archive.stat().st_size if self.archive.exists() else 0
 
+    @property
+    def touched_at(self) -> float:
+        """When bytes last arrived, in seconds since 1970; 0 if none has."""
+        places = (self.folder, self.archive, self.folder / "files", self.folder / "lists")
+        return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
+
     def append(self, offset: int, chunk: bytes) -> int:
         """Write the next piece of the archive, which must begin where the last one ended; returns the new size."""
         self._check_kind(UploadKind.ARCHIVE)

@@ -7,11 +7,10 @@ Bytes go to disk through `folder(...)` without a database session, so that a slo
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.core import layouts
-from app.core.commits import after_commit
+from app.core import abandoned, layouts
 from app.core.config import Settings
 from app.core.errors import BadInputError, ConflictError
 from app.core.upload_folder import Received, UploadFolder
@@ -97,19 +96,11 @@ def plan(session: Session, settings: Settings, upload: Upload) -> dict[str, Any]
 
 def discard(session: Session, settings: Settings, upload: Upload) -> None:
     """Delete the upload's bytes; it cannot be imported any more."""
-    importing = session.scalar(
-        select(Job.id).where(
-            Job.project_id == upload.project_id,
-            Job.state.not_in(FINISHED),
-            Job.spec["upload_id"].as_integer() == upload.id,
-        )
-    )
+    importing = session.scalar(abandoned.imports_of(upload).where(Job.state.not_in(FINISHED)))
     if importing is not None:
         raise ConflictError(f"Job {importing} is importing upload {upload.id}.", hint="Cancel that job first.")
-    after_commit(session, folder(settings, upload).delete)
-    upload.state = UploadState.DISCARDED
-    upload.plan = None
-    session.flush()
+    folder(settings, upload)  # refuses one that has ended
+    abandoned.discard(session, settings, upload)
 
 
 def _count(session: Session, upload: Upload, *, num_files: int, num_bytes: int) -> None:
