@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     worker_ = _add(commands, "worker", worker, "start one worker process of a larger installation")
     worker_.add_argument("--queues", required=True, help="comma-separated: gpu, interactive, io")
     worker_.add_argument("--name", help="name shown on the page of workers")
-    _add(commands, "doctor", doctor, "check this installation, and say how to mend each part")
+    doctor_ = _add(commands, "doctor", doctor, "check this installation, and say how to mend each part")
+    doctor_.add_argument("--sweep", action="store_true", help="first delete stored files that nothing names")
     _add(commands, "migrate", migrate, "bring the database to the present tables")
     _add(commands, "link", link, "print a link that signs in once")
     _add(commands, "openapi", openapi, "print the OpenAPI document")
@@ -218,7 +219,9 @@ def openapi(settings: Settings, _: argparse.Namespace) -> int:
     return 0
 
 
-def doctor(settings: Settings, _: argparse.Namespace) -> int:
-    from app.doctor import examine, print_findings
+def doctor(settings: Settings, options: argparse.Namespace) -> int:
+    from app.doctor import examine, print_findings, sweep
 
+    if options.sweep:
+        print(sweep(settings))
     return print_findings(examine(settings))

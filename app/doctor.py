@@ -13,15 +13,20 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.core import abandoned, leftovers
 from app.core.broker import broker_url, has_valkey, socket_path
 from app.core.config import Settings
+from app.core.db import Database
+from app.core.errors import ConflictError
 from app.core.queue import Doorbell
+from app.core.storage import make_storage
 
 MIN_PYTHON = (3, 11)
 LOW_DISK_GB = 5.0
@@ -48,9 +53,16 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
+Check = Callable[[Settings], Finding]
+
+
 def examine(settings: Settings) -> list[Finding]:
-    checks: list[Callable[[Settings], Finding]] = [python, packages, torch, disk, database, broker, weights]
-    return [check(settings) for check in checks]
+    """Every part in turn; what is compared with the database is left out where that cannot be asked."""
+    about_database = database(settings)
+    with_rows: list[Check] = [files, uploads] if _can_be_asked(settings, about_database) else []
+    before: list[Check] = [python, packages, torch, disk]
+    after: list[Check] = [*with_rows, broker, weights]
+    return [*(check(settings) for check in before), about_database, *(check(settings) for check in after)]
 
 
 def print_findings(findings: list[Finding]) -> int:
@@ -154,7 +166,7 @@ def database(settings: Settings) -> Finding:
 
     url = settings.effective_database_url
     shown = url if "@" not in url else url.split("://")[0] + "://...@" + url.split("@", 1)[1]
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    if _is_yet_to_be_made(url):
         return Finding("database", Level.OK, f"{shown} will be made at the first start.")
     try:
         current = is_current(settings)
@@ -168,6 +180,60 @@ def database(settings: Settings) -> Finding:
             "database", Level.WARNING, f"{shown} has older tables.", "python -m app migrate (`up` does it by itself)"
         )
     return Finding("database", Level.OK, f"{shown} answers and has the present tables.")
+
+
+def _is_yet_to_be_made(url: str) -> bool:
+    return url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
+
+
+def _can_be_asked(settings: Settings, found: Finding) -> bool:
+    return found.level == Level.OK and not _is_yet_to_be_made(settings.effective_database_url)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Database]:
+    opened = Database(settings.effective_database_url)
+    try:
+        yield opened
+    finally:
+        opened.dispose()
+
+
+def files(settings: Settings) -> Finding:
+    """What lies in storage and is named by nothing."""
+    try:
+        with _opened(settings) as known:
+            left = leftovers.survey(known, make_storage(settings), settings)
+    except ConflictError as error:
+        return Finding("files", Level.WARNING, error.detail, error.hint)
+    if not left.num_files:
+        return Finding("files", Level.OK, f"{settings.files_dir}: nothing is left over.")
+    detail = f"{settings.files_dir}: {_size(left)} of cancelled or killed jobs that nothing names."
+    return Finding("files", Level.OK, detail, "python -m app doctor --sweep deletes them.")
+
+
+def sweep(settings: Settings) -> str:
+    """Delete what nothing names; returns what was done, in words. ConflictError where that cannot be told."""
+    found = database(settings)
+    if not _can_be_asked(settings, found):
+        raise ConflictError(f"Nothing was deleted, since the database cannot be asked: {found.detail}", hint=found.mend)
+    with _opened(settings) as known:
+        swept = leftovers.sweep(known, make_storage(settings), settings)
+    return f"Deleted {_size(swept)} that nothing named." if swept.num_files else "Nothing was left over to delete."
+
+
+def _size(found: leftovers.Leftovers) -> str:
+    return f"{found.num_files:,} file{'s' if found.num_files > 1 else ''} ({found.num_bytes / 1e6:,.1f} MB)"
+
+
+def uploads(settings: Settings) -> Finding:
+    """What has arrived and is not yet imported."""
+    with _opened(settings) as known, known.read() as session:
+        number, num_bytes = abandoned.waiting(session)
+    if not number:
+        return Finding("uploads", Level.OK, "None waits to be imported.")
+    detail = f"{number:,} not imported yet ({num_bytes / 1e6:,.1f} MB); discarded when nobody goes on with them for "
+    return Finding("uploads", Level.OK, f"{detail}{settings.upload_days:g} days.")
 
 
 def broker(settings: Settings) -> Finding:

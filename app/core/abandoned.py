@@ -6,7 +6,7 @@ failed one may be tried again. Any process may look, several at once as well; th
 
 import time
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.core.commits import after_commit
@@ -25,6 +25,13 @@ def discard_abandoned(database: Database, settings: Settings) -> list[int]:
         old = select(Upload.id).where(Upload.state.in_(OPEN), Upload.created_at < _long_ago(settings))
         upload_ids = list(session.scalars(old.order_by(Upload.id)))
     return [upload_id for upload_id in upload_ids if _discard_one(database, settings, upload_id)]
+
+
+def waiting(session: Session) -> tuple[int, int]:
+    """How many uploads are not imported yet, and how many bytes of them have arrived."""
+    counts = select(func.count(), func.coalesce(func.sum(Upload.num_bytes), 0)).where(Upload.state.in_(OPEN))
+    number, num_bytes = session.execute(counts).one()
+    return int(number), int(num_bytes)
 
 
 def _discard_one(database: Database, settings: Settings, upload_id: int) -> bool:

@@ -1,13 +1,17 @@
 """Files that never change, named by the sha256 of their content.
 
 A file becomes visible by a rename within the storage folder, so a reader never sees half of it; two
-writers of the same content do no harm.
+writers of the same content do no harm. Putting what is there already makes the file new: its date says when it was
+last put, and what nothing names may be discarded by that date (see app.core.leftovers).
 """
 
+import contextlib
 import hashlib
 import os
 import re
+import secrets
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -30,6 +34,10 @@ class Storage(Protocol):
     def path(self, key: str) -> Path: ...
     def exists(self, key: str) -> bool: ...
     def delete(self, key: str) -> None: ...
+    def now(self) -> float: ...
+    def put_before(self, moment: float) -> Iterator[Stored]: ...
+    def discard(self, key: str, *, put_before: float) -> bool: ...
+    def remove_remains(self, *, older_than: float) -> None: ...
 
 
 class LocalStorage:
@@ -38,9 +46,7 @@ class LocalStorage:
 
     def put(self, content: bytes | Path) -> Stored:
         """Keep `content` (bytes, or a file to copy); raises DiskFullError when there is no room."""
-        incoming = self._root / "incoming"
-        incoming.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=incoming)
+        handle, name = tempfile.mkstemp(dir=self._incoming())
         try:
             with os.fdopen(handle, "wb") as target:
                 digest, size = _copy(content, target)
@@ -75,6 +81,63 @@ class LocalStorage:
     def delete(self, key: str) -> None:
         self._place(key).unlink(missing_ok=True)
 
+    def now(self) -> float:
+        """The time by the clock that dates the files, in seconds since 1970: on a shared disk it may not be ours."""
+        with tempfile.TemporaryFile(dir=self._incoming()) as file:
+            return os.fstat(file.fileno()).st_mtime
+
+    def put_before(self, moment: float) -> Iterator[Stored]:
+        """Every file that was last put before `moment`, by the storage's clock, in no order."""
+        for folder in self._root.glob("[0-9a-f][0-9a-f]"):
+            for file in folder.iterdir():
+                key = folder.name + file.name
+                found = _look_at(file)
+                if found is not None and found.st_mtime < moment and KEY.fullmatch(key):
+                    yield Stored(key, found.st_size)
+
+    def discard(self, key: str, *, put_before: float) -> bool:
+        """Delete the file unless somebody has put it since `put_before`; returns whether it is gone by this call.
+
+        Looking at the date and then deleting would delete what is put in between, and no file system does both at
+        once. So the file is first renamed aside, under a name that nobody else knows, and looked at there: a put
+        before the rename has made it new, and it is renamed back; a put after it made a file of its own, which is
+        left alone. That needs no lock, which a shared disk may not have, and put() pays nothing for it. Between the
+        two renames a file that was just put cannot be opened; what a killed process leaves aside, remove_remains()
+        puts back.
+        """
+        final, aside = self._place(key), self._root / "aside" / f"{key}.{secrets.token_hex(8)}"
+        try:
+            if final.stat().st_mtime >= put_before:
+                return False
+            aside.parent.mkdir(exist_ok=True)
+            final.rename(aside)
+            if aside.stat().st_mtime >= put_before:
+                aside.rename(final)
+                return False
+            aside.unlink()
+        except FileNotFoundError:  # somebody else discarded it or put it back
+            return False
+        return True
+
+    def remove_remains(self, *, older_than: float) -> None:
+        """Delete what killed processes left half written before that moment, put back what they left aside.
+
+        What is put back counts as put now: it may take the place of a file that was.
+        """
+        for file in self._root.glob("aside/*.*"):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(file)
+                file.rename(self._place(file.name.partition(".")[0]))
+        for file in self._root.glob("incoming/*"):
+            found = _look_at(file)
+            if found is not None and found.st_mtime < older_than:
+                file.unlink(missing_ok=True)
+
+    def _incoming(self) -> Path:
+        incoming = self._root / "incoming"
+        incoming.mkdir(parents=True, exist_ok=True)
+        return incoming
+
     def _place(self, key: str) -> Path:
         if not KEY.fullmatch(key):
             raise NotFoundError(f"{key[:80]!r} is not the name of a stored file.")
@@ -94,6 +157,14 @@ def _copy(content: bytes | Path, target: BinaryIO) -> tuple[str, int]:
             target.write(chunk)
             size += len(chunk)
     return digest.hexdigest(), size
+
+
+def _look_at(file: Path) -> os.stat_result | None:
+    """What is known of the file; None if it has been deleted meanwhile."""
+    try:
+        return file.stat()
+    except FileNotFoundError:
+        return None
 
 
 def make_storage(settings: Settings) -> Storage:

@@ -43,6 +43,15 @@ class TestLink:
         assert capsys.readouterr().out.splitlines()[-1].startswith("http://127.0.0.1:8123/sign-in?code=")
 
 
+class TestDoctor:
+    def test_sweeps_first_where_it_is_told_to(self, tmp_path, capsys):
+        assert main(["doctor", "--sweep", "--data-dir", str(tmp_path)]) == 1
+        assert "Nothing was deleted" in capsys.readouterr().err
+        assert main(["migrate", "--data-dir", str(tmp_path)]) == 0
+        assert main(["doctor", "--sweep", "--data-dir", str(tmp_path)]) == 0
+        assert "Nothing was left over to delete." in capsys.readouterr().out.splitlines()
+
+
 class TestMigrate:
     def test_makes_the_tables_and_changes_nothing_the_second_time(self, tmp_path):
         settings = Settings(_env_file=None, data_dir=tmp_path / "new")

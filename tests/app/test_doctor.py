@@ -7,8 +7,13 @@ import pytest
 from app import doctor
 from app.core.broker import EmbeddedBroker
 from app.core.config import Settings
+from app.core.db import Database
+from app.core.errors import ConflictError
 from app.core.migrate import migrate
+from app.core.storage import make_storage
 from app.doctor import Level
+from app.services import uploads
+from tests import factories
 
 
 @pytest.fixture
@@ -82,3 +87,51 @@ def test_weights_in_the_folder_are_listed(settings, tmp_path):
     (tmp_path / "resnet18.safetensors").touch()
     found = doctor.weights(settings.model_copy(update={"weights_dir": tmp_path}))
     assert (found.level, "resnet18" in found.detail) == (Level.OK, True)
+
+
+class TestFiles:
+    @pytest.fixture
+    def database(self, settings):
+        """With a checkpoint whose file was put long ago, as was one that nothing names."""
+        migrate(settings)
+        database = Database(settings.effective_database_url)
+        storage = make_storage(settings)
+        with database.write() as session:
+            who = factories.identity(session)
+            version = factories.dataset_with_version(session, who)
+            factories.checkpoint(session, who, version, sha256=storage.put(b"weights").sha256)
+            uploads.start(session, who, kind="archive", name="scans.zip")
+        for key in (storage.put(b"weights").sha256, storage.put(b"x" * 1_200_000).sha256):
+            os.utime(storage.path(key), (0, 0))
+        yield database
+        database.dispose()
+
+    def test_are_looked_at_once_there_are_tables(self, settings):
+        assert {"files", "uploads"}.isdisjoint(found.part for found in doctor.examine(settings))
+        migrate(settings)
+        assert [found.detail for found in (doctor.files(settings), doctor.uploads(settings))] == [
+            f"{settings.files_dir}: nothing is left over.",
+            "None waits to be imported.",
+        ]
+
+    def test_that_nothing_names_are_counted_and_swept(self, settings, database):
+        found = doctor.files(settings)
+        assert (found.level, "1 file (1.2 MB) of cancelled or killed jobs" in found.detail) == (Level.OK, True)
+        assert found.mend == "python -m app doctor --sweep deletes them."
+        assert doctor.sweep(settings) == "Deleted 1 file (1.2 MB) that nothing named."
+        assert doctor.files(settings).detail.endswith("nothing is left over.")
+        assert doctor.sweep(settings) == "Nothing was left over to delete."
+
+    def test_of_another_studios_database_are_a_warning(self, settings, database, tmp_path):
+        other = Settings(_env_file=None, data_dir=tmp_path / "other", storage_url=f"file://{settings.files_dir}")
+        migrate(other)
+        found = doctor.files(other)
+        assert (found.level, "may be that of another studio" in found.detail) == (Level.WARNING, True)
+
+    def test_uploads_that_wait_are_counted(self, settings, database):
+        found = doctor.uploads(settings)
+        assert found.detail == "1 not imported yet (0.0 MB); discarded when nobody goes on with them for 7 days."
+
+    def test_are_not_swept_without_a_database(self, settings):
+        with pytest.raises(ConflictError, match="Nothing was deleted, since the database cannot be asked"):
+            doctor.sweep(settings)

@@ -1,14 +1,15 @@
 """Rename, describe and delete datasets.
 
-Files in storage may be shared with other datasets; only those that nobody else names are deleted, after the commit.
+Files in storage may be shared with other rows of any kind; only those that no other names are deleted, after the commit.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.core import references
 from app.core.commits import after_commit
 from app.core.errors import ConflictError
 from app.core.storage import Storage
@@ -63,7 +64,7 @@ def delete(session: Session, who: Identity, dataset: Dataset, *, storage: Storag
     note(session, who, "delete", dataset)
     keys = _delete_rows(session, dataset)
     if not _an_import_is_under_way(session):  # it may have just stored a file of the same content
-        unused = keys - _still_used(session, keys)
+        unused = keys - references.named(session, keys)
         after_commit(session, lambda: _delete_files(storage, unused))
 
 
@@ -100,20 +101,6 @@ def _delete_rows(session: Session, dataset: Dataset) -> set[str]:
     session.delete(dataset)
     session.flush()
     return keys
-
-
-def _still_used(session: Session, keys: Collection[str], *, at_once: int = 500) -> set[str]:
-    used: set[str] = set()
-    for part in _parts(sorted(keys), at_once):
-        pairs = select(Image.stored_sha256, Image.thumbnail_sha256).where(
-            or_(Image.stored_sha256.in_(part), Image.thumbnail_sha256.in_(part))
-        )
-        used |= {key for pair in session.execute(pairs) for key in pair}
-    return used
-
-
-def _parts(keys: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [keys[at : at + size] for at in range(0, len(keys), size)]
 
 
 def _an_import_is_under_way(session: Session) -> bool:

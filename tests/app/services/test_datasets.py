@@ -2,7 +2,7 @@ import pytest
 
 from app.core.errors import BadInputError, ConflictError, NotFoundError
 from app.services import datasets, jobs, uploads
-from models import Dataset, DatasetState, Job, JobState, Split, UploadState
+from models import Dataset, DatasetState, Job, JobState, Split, UploadedImage, UploadState
 from models.specs import ImportSpec
 from tests import factories
 from tests.imports import Importer, picture, pictures
@@ -198,6 +198,16 @@ class TestChanging:
             for image in datasets.images(session, left, limit=500).items:
                 assert storage.exists(image.stored_sha256)
                 assert storage.exists(image.thumbnail_sha256)
+
+    def test_delete_keeps_files_that_a_row_of_another_kind_names(self, database, storage, who, ready):
+        with database.write() as session:
+            image, *others = datasets.images(session, datasets.current_version(session, ready), limit=500).items
+            alone = {"stored_sha256": image.stored_sha256, "thumbnail_sha256": image.thumbnail_sha256}
+            session.add(UploadedImage(project_id=who.project_id, name="mine.png", width=12, height=9, **alone))
+        with database.write() as session:
+            datasets.delete(session, who, datasets.get(session, who, ready.id), storage=storage)
+        assert all(storage.exists(key) for key in alone.values())
+        assert not any(storage.exists(other.stored_sha256) for other in others)
 
     @sqlite_only
     def test_delete_is_refused_while_something_was_made_from_it(self, database, storage, who, ready):

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import time
 from collections import Counter
 
 import numpy as np
@@ -9,11 +11,14 @@ import pytest
 from PIL import Image as PillowImage
 from sqlalchemy import select
 
-from models import Checkpoint, SyntheticImage, SyntheticSet
+from app.core import leftovers
+from models import Checkpoint, JobState, SyntheticImage, SyntheticSet, db_now
 from models.specs import SampleSpec, TrainDiffusionSpec
 from tests.workers.jobs.conftest import TINY_NETWORK, Studio
 from workers.context import JobContext
 from workers.jobs.sample import CLASS_STRIDE, requested
+
+DAY = 86_400
 
 
 @pytest.fixture
@@ -105,6 +110,30 @@ class TestInterrupted:
         job_id = studio.submit(SampleSpec(checkpoint_id=checkpoint.id, per_class=5, num_steps=3, batch_size=2))
         made = studio.made(SyntheticSet, studio.attempt(job_id, stop_at_four), "synthetic_set_id")
         assert (made.num_images, made.counts) == (4, {"disc": 2, "ring": 2})
+
+    def test_a_sweep_takes_what_a_cancelled_drawing_left_and_keeps_what_a_paused_one_has(
+        self, studio: Studio, checkpoint: Checkpoint
+    ) -> None:
+        paused, cancelled = (drawn_in_part(studio, checkpoint, seed, num_images=4) for seed in (6, 7))
+        studio.set(cancelled, state=JobState.CANCELLED, finished_at=db_now(-3 * DAY))
+        for file in (path for path in studio.settings.files_dir.rglob("*") if path.is_file()):
+            os.utime(file, (time.time() - 10 * DAY,) * 2)
+        swept = leftovers.sweep(studio.database, studio.storage, studio.settings)
+        assert swept.num_files == 4 + 2  # images, and the notes of two batches
+        assert not (studio.settings.jobs_dir / str(cancelled)).exists()
+        studio.set(paused, state=JobState.QUEUED)
+        job = studio.work(paused)
+        assert job.resumed_from == 4
+        images = images_of(studio, studio.made(SyntheticSet, job, "synthetic_set_id"))
+        assert all(studio.storage.exists(image.stored_sha256) for image in images)
+
+
+def drawn_in_part(studio: Studio, checkpoint: Checkpoint, seed: int, *, num_images: int) -> int:
+    spec = SampleSpec(checkpoint_id=checkpoint.id, per_class=5, num_steps=3, batch_size=2, seed=seed)
+    job_id = studio.submit(spec)
+    studio.kill_at(job_id, num_images)
+    studio.set(job_id, state=JobState.PAUSED)  # or the next attempt would be at it again
+    return job_id
 
 
 def test_the_first_images_are_shown_at_once(studio: Studio, checkpoint: Checkpoint) -> None:
