@@ -61,7 +61,7 @@ def examine(settings: Settings) -> list[Finding]:
     about_database = database(settings)
     with_rows: list[Check] = [files, uploads] if _can_be_asked(settings, about_database) else []
     before: list[Check] = [python, packages, torch, disk]
-    after: list[Check] = [*with_rows, broker, weights]
+    after: list[Check] = [*with_rows, broker, weights, imports]
     return [*(check(settings) for check in before), about_database, *(check(settings) for check in after)]
 
 
@@ -280,3 +280,15 @@ def weights(settings: Settings) -> Finding:
         return Finding("weights", Level.BROKEN, f"{settings.weights_dir} is no folder.", mend)
     found = sorted(file.stem for file in settings.weights_dir.glob("*.safetensors"))
     return Finding("weights", Level.OK, ", ".join([bundled, *found]).strip(", ") or f"{settings.weights_dir} is empty.")
+
+
+def imports(settings: Settings) -> Finding:
+    """The folders on the server that may be imported from."""
+    folders = settings.import_folders
+    if not folders:
+        return Finding("imports", Level.OK, "No folder of the server may be imported (PHANTOM_IMPORT_ROOTS is empty).")
+    closed = [folder for folder in folders if not (folder.is_dir() and os.access(folder, os.R_OK | os.X_OK))]
+    if closed:
+        mend = "Make it, let the studio's account read it, or correct PHANTOM_IMPORT_ROOTS."
+        return Finding("imports", Level.WARNING, f"{closed[0]} is no folder that can be read.", mend)
+    return Finding("imports", Level.OK, f"May be imported from: {', '.join(map(str, folders))}")

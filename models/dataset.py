@@ -3,6 +3,7 @@
 A committed version never changes; everything made from images names the version it used.
 """
 
+import datetime as dt
 import enum
 from typing import Any
 
@@ -21,6 +22,7 @@ class Split(enum.StrEnum):
 class UploadKind(enum.StrEnum):
     ARCHIVE = "archive"
     FOLDER = "folder"
+    SERVER = "server"  # a folder or archive that lies on the server, and stays there
 
 
 class UploadState(enum.StrEnum):
@@ -37,7 +39,7 @@ class Upload(WithId, Base):
 
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), index=True)
     kind: Mapped[UploadKind] = mapped_column(String(20))
-    name: Mapped[str] = mapped_column(String(300))  # the folder's or archive's own name
+    name: Mapped[str] = mapped_column(String(300))  # the folder's or archive's own; on the server, its path
     state: Mapped[UploadState] = mapped_column(String(20), default=UploadState.RECEIVING)
     num_files: Mapped[int] = mapped_column(default=0)
     num_bytes: Mapped[int] = mapped_column(BigId, default=0)
@@ -62,6 +64,7 @@ class Dataset(WithId, Base):
     description: Mapped[str] = mapped_column(default="")
     state: Mapped[DatasetState] = mapped_column(String(20), default=DatasetState.IMPORTING)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))  # the import
+    current_number: Mapped[int] = mapped_column(default=1, server_default="1")  # the version that new jobs use
     versions: Mapped[list["DatasetVersion"]] = relationship(
         back_populates="dataset", order_by="DatasetVersion.number", cascade="all, delete-orphan"
     )
@@ -85,6 +88,12 @@ class DatasetVersion(WithId, Base):
     counts: Mapped[dict[str, Any]]  # {class: {split: number}}
     layout: Mapped[dict[str, Any]]  # what the importer found, and the split's seed and shares
     manifest_sha256: Mapped[str] = mapped_column(String(64))
+    parent_number: Mapped[int | None]  # of the version that this one changes; None: a first import
+    change: Mapped[str] = mapped_column(default="", server_default="")  # what differs from the parent, in words
+    leaks: Mapped[dict[str, Any] | None]  # {kind: groups whose images stand in several splits}; None: not looked for
+    health: Mapped[dict[str, Any] | None]  # what check_dataset found; None: it has not ended
+    card: Mapped[dict[str, Any] | None]  # what a person wrote about source, licence, consent ...
+    unlocked_at: Mapped[dt.datetime | None]  # since when the test images may be looked at
     dataset: Mapped[Dataset] = relationship(back_populates="versions")
 
 
@@ -98,20 +107,75 @@ class Image(WithId, Base):
     )
 
     version_id: Mapped[int] = mapped_column(ForeignKey("dataset_versions.id", ondelete="CASCADE"))
-    path: Mapped[str] = mapped_column(String(1000))  # as it was in the upload
+    path: Mapped[str] = mapped_column(String(1000))  # as it was in the upload; "file#frame" where a file holds several
     label: Mapped[int]  # index into the version's classes
     split: Mapped[Split] = mapped_column(String(10))
-    group: Mapped[str | None] = mapped_column(String(200))  # patient, where known
+    group: Mapped[str | None] = mapped_column(String(200))  # pseudonym of the patient, where known
+    series: Mapped[str | None] = mapped_column(String(200))  # pseudonym of the DICOM series
+    position: Mapped[float | None]  # within its series or file
+    cluster: Mapped[int | None]  # number of the group of copies and look-alikes that it belongs to; None: it has none
+    conversion: Mapped[str] = mapped_column(default="", server_default="")  # how its pixels became 8 bit, in words
     width: Mapped[int]
     height: Mapped[int]
     mode: Mapped[str] = mapped_column(String(10))  # Pillow's mode of the file: L, RGB, RGBA, P, I;16 ...
     bit_depth: Mapped[int]
+    metadata_kinds: Mapped[str] = mapped_column(String(60), default="", server_default="")  # of its file: "EXIF, GPS"
     file_sha256: Mapped[str] = mapped_column(String(64))  # of the bytes uploaded
     pixel_sha256: Mapped[str] = mapped_column(String(64), index=True)  # of the decoded pixels, mode-normalised
     stored_sha256: Mapped[str] = mapped_column(
         String(64), index=True
     )  # storage key of our re-encoded PNG, metadata dropped
     thumbnail_sha256: Mapped[str] = mapped_column(String(64), index=True)  # storage key
+
+
+class Fingerprint(Base):
+    """What one stored picture looks like (app/core/fingerprints.py), and figures of it. Shared by all versions that hold it."""
+
+    __tablename__ = "fingerprints"
+
+    stored_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    perceptual_hash: Mapped[str] = mapped_column(String(16))
+    mirrored_hash: Mapped[str] = mapped_column(String(16))
+    tile: Mapped[str] = mapped_column(String(1400))  # 32 x 32 grey bytes, as Base64
+    facts: Mapped[dict[str, Any]]  # app/core/images/facts.py
+
+
+class DuplicatePair(WithId, Base):
+    """Two stored pictures of a dataset that look the same. is_distinct: a person looked, and says they are not."""
+
+    __tablename__ = "duplicate_pairs"
+    __table_args__ = (
+        UniqueConstraint("dataset_id", "first_sha256", "second_sha256"),
+        {"sqlite_autoincrement": True},
+    )
+
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), index=True)
+    first_sha256: Mapped[str] = mapped_column(String(64))  # stored_sha256, the lesser of the two
+    second_sha256: Mapped[str] = mapped_column(String(64))
+    mirrored: Mapped[bool]
+    distance: Mapped[int]  # of the perceptual hashes, bits
+    agreement: Mapped[float]  # 0 to 1
+    is_distinct: Mapped[bool] = mapped_column(default=False)
+
+
+class OpeningKind(enum.StrEnum):
+    EVALUATION = "evaluation"
+    EXPLANATION = "explanation"
+    LISTING = "listing"
+    UNLOCK = "unlock"
+
+
+class Opening(WithId, Base):
+    """One look at the locked test images of a version, by a job or by a person."""
+
+    __tablename__ = "openings"
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_versions.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[OpeningKind] = mapped_column(String(20))
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    num_images: Mapped[int]
+    reason: Mapped[str] = mapped_column(default="")  # given by the person
 
 
 class RefusedFile(WithId, Base):
@@ -123,7 +187,7 @@ class RefusedFile(WithId, Base):
     path: Mapped[str] = mapped_column(String(1000))
     kind: Mapped[str] = mapped_column(
         String(20)
-    )  # "ignored": no image of a class; "broken": unreadable; "duplicate": a test image again
+    )  # "ignored": no image of a class; "broken": unreadable; "duplicate": a test image again; "excluded": by a person
     reason: Mapped[str]
 
 

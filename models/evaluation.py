@@ -18,6 +18,7 @@ class Evaluation(WithId, Base):
     split: Mapped[str] = mapped_column(String(10))
     classes: Mapped[list[str]]
     num_images: Mapped[int]
+    leaks: Mapped[dict[str, Any] | None]  # {kind: test images that training knew}; None: not looked for
     report: Mapped[dict[str, Any]]  # as workers.ml.metrics.classification.evaluate returns it
 
 

@@ -21,6 +21,7 @@ MAX_ATTEMPTS = 3
 
 class JobKind(enum.StrEnum):
     IMPORT_DATASET = "import_dataset"
+    CHECK_DATASET = "check_dataset"
     TRAIN_DIFFUSION = "train_diffusion"
     SAMPLE = "sample"
     TRAIN_CLASSIFIER = "train_classifier"
@@ -36,6 +37,7 @@ class Queue(enum.StrEnum):
 
 QUEUE_OF = {
     JobKind.IMPORT_DATASET: Queue.IO,
+    JobKind.CHECK_DATASET: Queue.IO,
     JobKind.TRAIN_DIFFUSION: Queue.GPU,
     JobKind.SAMPLE: Queue.GPU,
     JobKind.TRAIN_CLASSIFIER: Queue.GPU,

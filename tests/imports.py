@@ -46,9 +46,15 @@ class Importer:
             uploads.plan(session, self.settings, upload)
         return upload
 
-    def send_archive(self, archive: bytes | Path) -> Upload:
+    def name_on_server(self, path: Path) -> Upload:
         with self.database.write() as session:
-            upload = uploads.start(session, self.who, kind=UploadKind.ARCHIVE, name="archive.zip")
+            upload = uploads.start_on_server(session, self.settings, self.who, path=str(path))
+            uploads.plan(session, self.settings, upload)
+        return upload
+
+    def send_archive(self, archive: bytes | Path, name: str = "archive.zip") -> Upload:
+        with self.database.write() as session:
+            upload = uploads.start(session, self.who, kind=UploadKind.ARCHIVE, name=name)
         data = archive.read_bytes() if isinstance(archive, Path) else archive
         uploads.folder(self.settings, upload).receive_archive(io.BytesIO(data))
         with self.database.write() as session:

@@ -5,6 +5,8 @@ from fastapi import APIRouter
 from app.api import (
     checkpoints,
     classifiers,
+    dataset_health,
+    dataset_versions,
     datasets,
     evaluations,
     events,
@@ -20,7 +22,7 @@ from app.api import (
 routers: list[APIRouter] = [
     each.router
     for each in (
-        uploads, datasets, images, jobs, events, checkpoints, synthetic_sets, classifiers, evaluations, explanations,
+        uploads, datasets, dataset_health, dataset_versions, images, jobs, events, checkpoints, synthetic_sets, classifiers, evaluations, explanations,
         tokens, studio,
     )
 ]  # fmt: skip

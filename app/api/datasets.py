@@ -1,21 +1,20 @@
-"""/api/v1/datasets: labelled images, their versions, health, and the files that were left out."""
+"""/api/v1/datasets: labelled images, and the files that were left out."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from sqlalchemy.orm import Session
 
 from app.api.lists import class_index, page_out
 from app.api.schemas.base import Cursor, Limit, PageOut
-from app.api.schemas.datasets import DatasetChange, DatasetOut, HealthOut, ImageOut, RefusedOut, VersionOut, VersionsOut
-from app.core.errors import ConflictError, NotFoundError
+from app.api.schemas.datasets import DatasetChange, DatasetOut, ImageOut, RefusedOut
 from app.deps import DatasetDep, IdentityDep, SessionDep, StorageDep
 from app.services import datasets
-from models import Dataset, DatasetState, DatasetVersion, Split
+from models import DatasetState, Split
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
 VersionNumber = Annotated[
-    int | None, Query(ge=1, le=10**9, alias="version", description="Number of the version; the newest if not given.")
+    int | None,
+    Query(ge=1, le=10**9, alias="version", description="Number of the version; the current one if not given."),
 ]
 
 
@@ -34,7 +33,7 @@ def list_datasets(
 
 @router.get("/{dataset_id}")
 def get_dataset(dataset: DatasetDep, session: SessionDep) -> DatasetOut:
-    """Get a dataset with its newest version."""
+    """Get a dataset with its current version."""
     return DatasetOut.of(dataset, datasets.current_version(session, dataset))
 
 
@@ -54,52 +53,33 @@ def delete_dataset(dataset: DatasetDep, who: IdentityDep, session: SessionDep, s
     datasets.delete(session, who, dataset, storage=storage)
 
 
-@router.get("/{dataset_id}/versions")
-def list_dataset_versions(dataset: DatasetDep, session: SessionDep) -> VersionsOut:
-    """List a dataset's versions, newest first."""
-    return VersionsOut(items=[VersionOut.of(version) for version in datasets.versions(session, dataset)])
-
-
-@router.get("/{dataset_id}/health")
-def get_dataset_health(dataset: DatasetDep, session: SessionDep, version: VersionNumber = None) -> HealthOut:
-    """Get what was measured of the images: sizes, modes, class balance, duplicates, refused files."""
-    return HealthOut(**datasets.summary(session, _version(session, dataset, version)).as_json())
-
-
 @router.get("/{dataset_id}/images")
 def list_dataset_images(
     request: Request, response: Response, dataset: DatasetDep, session: SessionDep,
     split: Annotated[Split | None, Query(description="Only this split.")] = None,
     label: Annotated[str | None, Query(description="Only this class.")] = None,
+    opening: Annotated[
+        int | None, Query(ge=1, le=2**62, description="The opening that counts this look at locked test images.")
+    ] = None,
     version: VersionNumber = None, cursor: Cursor = None, limit: Limit = 50,
 ) -> PageOut[ImageOut]:  # fmt: skip
-    """List a version's images in the order in which they were imported."""
-    row = _version(session, dataset, version)
+    """List a version's images in the order of their paths. Locked test images are left out, or refused if asked for alone."""
+    row = datasets.version_of(session, dataset, version)
     found = datasets.images(
-        session, row, split=split, label=class_index(row.classes, label, "label"), cursor=cursor, limit=limit
-    )
+        session, row, split=split, label=class_index(row.classes, label, "label"), opening_id=opening,
+        cursor=cursor, limit=limit,
+    )  # fmt: skip
     return page_out(request, response, found, lambda image: ImageOut.of(image, row.classes))
 
 
 @router.get("/{dataset_id}/refused")
 def list_refused_files(
     request: Request, response: Response, dataset: DatasetDep, session: SessionDep,
-    kind: Annotated[Literal["ignored", "broken", "duplicate"] | None, Query(description="Only these.")] = None,
+    kind: Annotated[Literal["ignored", "broken", "duplicate", "excluded"] | None, Query(description="Only these.")] = None,
     version: VersionNumber = None, cursor: Cursor = None, limit: Limit = 50,
 ) -> PageOut[RefusedOut]:  # fmt: skip
     """List the files that were uploaded and are not in the version, with the reasons."""
-    found = datasets.refused(session, _version(session, dataset, version), kind=kind, cursor=cursor, limit=limit)
+    found = datasets.refused(
+        session, datasets.version_of(session, dataset, version), kind=kind, cursor=cursor, limit=limit
+    )
     return page_out(request, response, found, RefusedOut.of)
-
-
-def _version(session: Session, dataset: Dataset, number: int | None) -> DatasetVersion:
-    """The version of this number, the newest for None; an error that says why there is none."""
-    versions = datasets.versions(session, dataset)
-    if not versions:
-        raise ConflictError(
-            f"Dataset {dataset.name!r} is {dataset.state}: it has no images yet.", hint="Wait for its import."
-        )
-    found = next((each for each in versions if number in (None, each.number)), None)
-    if found is None:
-        raise NotFoundError(f"Dataset {dataset.name!r} has no version {number}; the newest is {versions[0].number}.")
-    return found

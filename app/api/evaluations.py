@@ -55,4 +55,5 @@ def list_predictions(
 
 
 def _out(session: Session, row: Evaluation) -> EvaluationOut:
-    return EvaluationOut.of(row, dataset_id=evaluations.dataset_of(session, row).id)
+    looks = evaluations.num_openings(session, [row]).get(row.id)
+    return EvaluationOut.of(row, dataset_id=evaluations.dataset_of(session, row).id, num_openings=looks)

@@ -50,7 +50,7 @@ def list_uploaded_images(
 
 @router.post("/uploaded-images", status_code=201, max_body_size=uploaded_images.MAX_BYTES + 100_000)
 def upload_image(
-    file: Annotated[UploadFile, File(description="A PNG, JPEG, WebP, BMP or TIFF.")], who: IdentityDep,
+    file: Annotated[UploadFile, File(description="A PNG, JPEG, WebP, BMP, TIFF or DICOM with one image in it.")], who: IdentityDep,
     database: DatabaseDep, storage: StorageDep, response: Response,
 ) -> UploadedImageOut:  # fmt: skip
     """Upload one image to be explained. Only its pixels are kept."""

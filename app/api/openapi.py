@@ -55,6 +55,7 @@ ERRORS = {
     413: "The body is too large.",
     415: "The content type is not the one this path takes.",
     422: "The input cannot be used: `errors` names the fields.",
+    423: "The test images are locked; `hint` says how a look at them is counted.",
     429: "Too many requests; `Retry-After` says when to come back.",
     507: "The disk is full.",
 }
@@ -69,6 +70,7 @@ JOB_EXAMPLES: dict[str, JsonObject] = {
     "evaluate": {"kind": "evaluate", "classifier_id": 1, "split": "test"},
     "explain": {"kind": "explain", "classifier_id": 1, "image_ids": [1, 2, 3, 4], "num_samples": 200},
     "import_dataset": {"kind": "import_dataset", "upload_id": 1, "name": "brain-mri", "seed": 0},
+    "check_dataset": {"kind": "check_dataset", "dataset_id": 1},
 }  # fmt: skip
 
 
@@ -140,6 +142,8 @@ def _errors_of(path: str, method: str, operation: JsonObject) -> list[int]:
         statuses.append(404)
     if method in UNSAFE:
         statuses += [403, 409]
+    if path == "/api/v1/datasets/{dataset_id}/images":
+        statuses.append(423)
     if "requestBody" in operation:
         statuses += [400, 413]
     if (path.startswith("/api/v1/uploads/") and "requestBody" in operation) or path == "/api/v1/uploaded-images":

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.jobs import IdempotencyKey, accepted
 from app.api.lists import RowId
 from app.api.schemas.base import API
-from app.api.schemas.datasets import ImportIn, PlanOut, UploadIn, UploadOut
+from app.api.schemas.datasets import ImportIn, PlanIn, PlanOut, PreviewOut, UploadIn, UploadOut
 from app.api.schemas.jobs import JobOut
 from app.core.config import Settings
 from app.core.db import Database
@@ -31,11 +31,14 @@ PIECE = "application/offset+octet-stream"
 
 @router.post("", status_code=201)
 def start_upload(
-    request: Request, body: UploadIn, who: IdentityDep, session: SessionDep, response: Response
+    request: Request, body: UploadIn, who: IdentityDep, session: SessionDep, settings: SettingsDep, response: Response
 ) -> UploadOut:
-    """Announce an upload; then send its files."""
+    """Announce an upload; then send its files. What lies on the server is read there: nothing is to be sent."""
     request.app.state.upload_limit.check(str(who.user_id))
-    upload = uploads.start(session, who, kind=body.kind, name=body.name)
+    if body.path is not None:
+        upload = uploads.start_on_server(session, settings, who, path=body.path)
+    else:
+        upload = uploads.start(session, who, kind=body.kind, name=body.name or "")
     response.headers["Location"] = f"{API}/uploads/{upload.id}"
     return UploadOut.of(upload)
 
@@ -110,6 +113,16 @@ def get_plan(upload_id: RowId, who: IdentityDep, database: DatabaseDep, settings
     found = uploads.look(settings, upload)  # outside a transaction: a large tar.gz takes a while to list
     with database.write() as session:
         return PlanOut(**uploads.keep_plan(session, uploads.get(session, who, upload_id), found))
+
+
+@router.post("/{upload_id}/plan")
+def preview_plan(
+    upload_id: RowId, body: PlanIn, who: IdentityDep, database: DatabaseDep, settings: SettingsDep
+) -> PreviewOut:
+    """Look at the plan that other options would give, with examples of groups. Nothing is changed by it."""
+    with database.read() as session:
+        upload = uploads.get(session, who, upload_id)
+    return PreviewOut.of(uploads.look_again(settings, upload, body))
 
 
 @router.post("/{upload_id}/import", status_code=202)

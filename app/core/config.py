@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,7 +21,22 @@ class Settings(BaseSettings):
     max_unpacked_gb: float = Field(50, gt=0, description="Largest unpacked size of one archive, in GB.")
     max_files: int = Field(100_000, ge=1, description="Most files in one upload.")
     upload_days: float = Field(7, gt=0, description="Days after which an upload that nobody goes on with is discarded.")
+    import_roots: str = Field(
+        "", description="Folders on the server that may be imported from, absolute, with colons between; empty: none."
+    )
     log_format: str = Field("text", pattern="^(text|json)$", description="text or json.")
+
+    @field_validator("import_roots")
+    @classmethod
+    def names_absolute_folders(cls, given: str) -> str:
+        if relative := [root for root in given.split(":") if root.strip() and not Path(root.strip()).is_absolute()]:
+            raise ValueError(f"PHANTOM_IMPORT_ROOTS holds {relative[0]!r}; each folder in it must be an absolute path.")
+        return given
+
+    @property
+    def import_folders(self) -> list[Path]:
+        """The folders below which imports may read what lies on the server."""
+        return [Path(root.strip()) for root in self.import_roots.split(":") if root.strip()]
 
     @cached_property
     def folder(self) -> Path:

@@ -51,6 +51,12 @@ class ConflictError(StudioError):
     title = "This does not fit the present state"
 
 
+class LockedError(StudioError):
+    status = 423
+    code = "locked"
+    title = "This is locked"
+
+
 class TooLargeError(StudioError):
     status = 413
     code = "too-large"

@@ -34,11 +34,15 @@ def clean(path: str) -> str:
 
 def key(path: str) -> str:
     """Equal for paths that some file system takes for the same: NFKC, without case."""
+    if path.isascii():
+        return path.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
 
 
 def _printable_text(path: str) -> str:
     """Bytes that were no UTF-8 (surrogates) become U+FFFD, since no database would take them."""
+    if path.isascii():
+        return path
     return path.encode("utf-8", "surrogateescape" if _only_escapes(path) else "replace").decode("utf-8", "replace")
 
 

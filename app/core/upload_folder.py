@@ -1,24 +1,30 @@
-"""The bytes of one upload on our disk, between its arrival and its import.
+"""The bytes of one upload on our disk, between its arrival and its import, or where they lie on the server.
 
-An archive is one file, written from front to back in pieces. A folder arrives in batches, in any order, some of them
-twice: each file lies under the hash of its path, and each batch leaves a list of what it brought.
+An archive is one file, written from front to back in pieces; so is an npz file. A folder arrives in batches, in any
+order, some of them twice: each file lies under the hash of its path, and each batch leaves a list of what it brought.
+What lies on the server is read where it is: only what is written below `folder` here is ever deleted.
 """
 
 import hashlib
+import io
 import json
 import shutil
+import tempfile
 import uuid
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from app.core import relative_paths
+from app.core import relative_paths, server_folders
 from app.core.archives import Extracted, Limits, Member, extract, list_members, unique
 from app.core.config import Settings
 from app.core.errors import BadInputError, ConflictError, DiskFullError, TooLargeError
+from app.core.server_folders import ServerFolder
 from models import Upload, UploadKind
 
 CHUNK = 1 << 20
+IN_MEMORY_BYTES = 4 << 20  # files of an archive up to here never touch the disk
 RESERVE_BYTES = 200_000_000  # left free on the disk, so that the database can still write
 
 
@@ -30,10 +36,19 @@ class Received(NamedTuple):
     is_new: bool
 
 
+class ReadFile(NamedTuple):
+    """What a file holds, or the reason why it cannot be read (problem)."""
+
+    path: str
+    content: bytes
+    problem: str | None
+
+
 class UploadFolder:
     def __init__(self, settings: Settings, upload: Upload) -> None:
         self.folder = settings.uploads_dir / str(upload.id)
-        self.kind = upload.kind
+        self.kind, self._name = upload.kind, upload.name
+        self._settings = settings
         self._max_bytes = int(settings.max_upload_gb * 1e9)
         self._max_files = settings.max_files
         self.limits = Limits(max_entries=settings.max_files, max_bytes=int(settings.max_unpacked_gb * 1e9))
@@ -104,20 +119,84 @@ class UploadFolder:
 
     def members(self) -> list[Member]:
         """All files of the upload, with what speaks against taking them; of a folder, sorted by path."""
-        if self.kind == UploadKind.ARCHIVE:
-            if not self.archive.exists():
-                raise ConflictError("Nothing of the archive has arrived yet.", hint="Send its bytes first.")
-            return list_members(self.archive, limits=self.limits)
-        return unique(Member(path, size) for path, size in sorted(self._listed().items()))
+        source = self._source()
+        if isinstance(source, ServerFolder):
+            return source.members()
+        if source is None:
+            return unique(Member(path, size) for path, size in sorted(self._listed().items()))
+        if not source.exists():
+            raise ConflictError("Nothing of the archive has arrived yet.", hint="Send its bytes first.")
+        if self._is_npz:
+            return [Member(self._npz_path, source.stat().st_size)]
+        return list_members(source, limits=self.limits)
 
     def files(self, wanted: Container[str], scratch: Path) -> Iterator[Extracted]:
-        """The `wanted` files, one by one. Those of an archive are written into `scratch`; delete them when done."""
+        """The `wanted` files, one by one. Large ones of an archive are written into `scratch`: delete them, and no others."""
+        source = self._source()
+        if isinstance(source, ServerFolder):
+            yield from source.files(wanted)
+        elif source is None:
+            yield from (Extracted(path, self._file(path), None) for path in sorted(self._listed()) if path in wanted)
+        elif self._is_npz:
+            yield from [Extracted(self._npz_path, source, None)] if self._npz_path in wanted else []
+        else:
+            yield from extract(source, scratch, wanted=wanted, limits=self.limits, in_memory=IN_MEMORY_BYTES)
+
+    def read(self, paths: Collection[str]) -> Iterator[ReadFile]:
+        """The content of the files at `paths`, each as a whole: only for files whose size was looked at."""
+        left = set(paths)
+        with self._scratch() as scratch, closing(self._some_files(left, scratch)) as found:
+            for path, file, problem in found:
+                content = file.read_bytes() if isinstance(file, Path) else file
+                yield ReadFile(path, content or b"", problem)
+                left.discard(path)
+                if not left:
+                    return
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """The file at `path`, to be read in any order; BadInputError if it cannot be."""
+        with self._scratch() as scratch, closing(self._some_files({path}, scratch)) as found:
+            _, file, problem = next(found, Extracted(path, None, "It is not there."))
+            if file is None:
+                raise BadInputError(f"{path} cannot be read: {problem}", hint="Upload it again.")
+            with file.open("rb") if isinstance(file, Path) else io.BytesIO(file) as opened:
+                yield opened
+
+    @property
+    def stamp(self) -> tuple[object, ...]:
+        """Equal as long as nothing more arrives. What lies on the server may change without a change of this."""
+        folder = self.archive if self.kind == UploadKind.ARCHIVE else self.folder / "lists"
+        about = folder.stat() if folder.exists() else None
+        return (str(self.folder), self._name, about and (about.st_size, about.st_mtime_ns))
+
+    @property
+    def _is_npz(self) -> bool:
+        return self._name.lower().endswith(".npz")
+
+    @property
+    def _npz_path(self) -> str:
+        return relative_paths.clean(self._name.replace("\\", "/").rsplit("/", 1)[-1])
+
+    def _source(self) -> ServerFolder | Path | None:
+        """A folder on the server, or an archive or npz file here or there; None for a folder that was uploaded."""
+        if self.kind == UploadKind.FOLDER:
+            return None
         if self.kind == UploadKind.ARCHIVE:
-            yield from extract(self.archive, scratch, wanted=wanted, limits=self.limits)
-            return
-        for path in sorted(self._listed()):
-            if path in wanted:
-                yield Extracted(path, self._file(path), None)
+            return self.archive
+        real = server_folders.find(self._settings, self._name)
+        if real.is_dir():
+            return ServerFolder(real, server_folders.Allowed.of(self._settings), max_files=self._max_files)
+        return real
+
+    def _some_files(self, wanted: Container[str], scratch: Path) -> Generator[Extracted, None, None]:
+        yield from self.files(wanted, scratch)
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix="look-") as scratch:
+            yield Path(scratch)
 
     def delete(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -159,4 +238,8 @@ class UploadFolder:
             )
 
 
-_ARTICLE = {UploadKind.ARCHIVE: "an archive", UploadKind.FOLDER: "a folder"}
+_ARTICLE = {
+    UploadKind.ARCHIVE: "an archive",
+    UploadKind.FOLDER: "a folder",
+    UploadKind.SERVER: "what lies on the server",
+}

@@ -3,10 +3,13 @@
 from fastapi import APIRouter
 
 from app.pages import (
+    adding,
     api_docs,
     checkpoints,
     classifiers,
     compare,
+    dataset_health,
+    dataset_versions,
     datasets,
     demo,
     evaluations,
@@ -17,6 +20,7 @@ from app.pages import (
     home,
     job_forms,
     jobs,
+    server_imports,
     sign_in,
     synthetic_sets,
     tokens,
@@ -26,7 +30,11 @@ from app.pages import (
 routers: list[APIRouter] = [
     home.router,
     sign_in.router,
+    server_imports.router,  # before adding, where /datasets/new/{id} is an upload
+    adding.router,  # before datasets: /datasets/new is no dataset
     datasets.router,
+    dataset_versions.router,
+    dataset_health.router,
     job_forms.router,  # before jobs: /jobs/new is no job
     jobs.router,
     checkpoints.router,

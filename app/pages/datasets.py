@@ -1,49 +1,28 @@
-"""Datasets: the list, adding images with a plan before commit, and looking at what was imported."""
+"""Datasets: the list, and looking at what was imported."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Form, Query, Request, UploadFile
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse
 from pydantic import BeforeValidator
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from app.core.config import Settings
-from app.core.db import Database
-from app.core.errors import BadInputError, ConflictError, StudioError
-from app.deps import DatabaseDep, DatasetDep, IdentityDep, PathId, SessionDep, SettingsDep, StorageDep
-from app.pages import forms
+from app.deps import DatasetDep, IdentityDep, SessionDep, StorageDep
+from app.pages.adding import UPLOAD_SCRIPT
 from app.pages.render import Script, none_if_empty, render
 from app.pages.results import enlarged
-from app.services import datasets, uploads
-from app.services.datasets import Summary
-from app.services.identity import Identity
+from app.services import datasets
+from app.services.datasets import Summary, leaks, openings
+from app.services.datasets.openings import Lock
 from app.services.paging import Page
-from models import Dataset, DatasetVersion, Image, JobKind, RefusedFile, Split, Upload, UploadKind
-from models.specs import ImportSpec
+from models import Dataset, DatasetVersion, Image, RefusedFile, Split
 
 router = APIRouter(prefix="/datasets", include_in_schema=False)
 IMAGES_SHOWN = 120
 REFUSED_SHOWN = 100
 SUMMARIES_KEPT = 256
-MAX_ARCHIVE = 2**40  # bytes; the upload's own limit is the setting PHANTOM_MAX_UPLOAD_GB
-UPLOAD_SCRIPT = Script(
-    client="""from phantom import Studio
-
-studio = Studio()
-data = studio.datasets.upload("brain_mri.zip", name="brain-mri")    # or a folder
-print(data.classes, data.counts)""",
-    curl="""curl -H "Authorization: Bearer $PHANTOM_TOKEN" -H "Content-Type: application/json" \\
-     -d '{"kind": "archive", "name": "brain_mri.zip"}' "$PHANTOM_URL/api/v1/uploads"
-curl -X PATCH -H "Authorization: Bearer $PHANTOM_TOKEN" -H "Upload-Offset: 0" \\
-     -H "Content-Type: application/offset+octet-stream" \\
-     --data-binary @brain_mri.zip "$PHANTOM_URL/api/v1/uploads/1/content"
-curl -H "Authorization: Bearer $PHANTOM_TOKEN" "$PHANTOM_URL/api/v1/uploads/1/plan"
-curl -H "Authorization: Bearer $PHANTOM_TOKEN" -H "Content-Type: application/json" \\
-     -d '{"name": "brain-mri"}' "$PHANTOM_URL/api/v1/uploads/1/import\"""",
-)
 
 
 @dataclass(frozen=True)
@@ -61,30 +40,6 @@ class ListPage:
 
 
 @dataclass(frozen=True)
-class NewPage:
-    settings: Settings
-    script: Script = UPLOAD_SCRIPT
-
-
-@dataclass(frozen=True)
-class PlanPage:
-    """problem: why nothing can be imported; then there is no form."""
-
-    upload: Upload
-    plan: dict[str, Any] | None
-    problem: StudioError | None
-    form: forms.Form | None
-    script: Script = UPLOAD_SCRIPT
-
-    @property
-    def columns(self) -> list[str]:
-        """The splits that the upload brings, or the one column `all`."""
-        assert self.plan is not None
-        found = {split for splits in self.plan["counts"].values() for split in splits}
-        return [name for name in (*Split, "all") if name in found] + sorted(found - {*Split, "all"})
-
-
-@dataclass(frozen=True)
 class ShowPage:
     dataset: Dataset
     version: DatasetVersion | None
@@ -93,6 +48,8 @@ class ShowPage:
     images: Page[Image] | None
     label: int | None
     split: Split | None
+    lock: Lock | None
+    leaks: str
     script: Script
 
     @property
@@ -100,7 +57,8 @@ class ShowPage:
         """How many images the chosen class and split have."""
         assert self.version is not None
         classes = self.version.classes if self.label is None else [self.version.classes[self.label]]
-        splits = list(Split) if self.split is None else [self.split]
+        hidden = [Split.TEST] if self.lock is not None and self.lock.is_locked else []
+        splits = [split for split in Split if split not in hidden] if self.split is None else [self.split]
         return sum(self.version.counts.get(name, {}).get(split, 0) for name in classes for split in splits)
 
     def slide_of(self, image: Image) -> tuple[int, int]:
@@ -138,89 +96,6 @@ def _cover(session: Session, version: DatasetVersion | None) -> list[Image]:
     ]
 
 
-@router.get("/new")
-def show_form(request: Request, settings: SettingsDep) -> Response:
-    return render(request, "datasets/new.html", NewPage(settings))
-
-
-@router.post("/new", max_body_size=MAX_ARCHIVE)
-def send_archive(who: IdentityDep, database: DatabaseDep, settings: SettingsDep, archive: UploadFile) -> Response:
-    """The way without scripts: one archive in one request."""
-    with database.write() as session:
-        upload = uploads.start(session, who, kind=UploadKind.ARCHIVE, name=archive.filename or "archive")
-    uploads.folder(settings, upload).receive_archive(archive.file)
-    with database.write() as session:
-        uploads.note_size(session, settings, uploads.get(session, who, upload.id))
-    return RedirectResponse(f"/datasets/new/{upload.id}", 303)
-
-
-@router.get("/new/{upload_id}")
-def show_plan(
-    request: Request, database: DatabaseDep, who: IdentityDep, settings: SettingsDep, upload_id: PathId
-) -> Response:
-    """Makes the plan on the first visit; it is kept with the upload."""
-    plan, problem = None, None
-    with database.read() as session:
-        upload = uploads.get(session, who, upload_id)
-    try:
-        plan = uploads.look(settings, upload)  # outside a transaction: a large tar.gz takes a while to list
-    except StudioError as error:
-        problem = error
-    else:
-        with database.write() as session:
-            uploads.keep_plan(session, uploads.get(session, who, upload_id), plan)
-    form = _import_form(forms.Given({"name": _name_from(upload.name), "upload_id": str(upload.id)})) if plan else None
-    return render(
-        request,
-        "datasets/plan.html",
-        PlanPage(upload, plan, problem, form),
-        status_code=problem.status if problem else 200,
-    )
-
-
-def _import_form(given: forms.Given, errors: dict[str, list[str]] | None = None, hint: str = "") -> forms.Form:
-    return forms.make_form(JobKind.IMPORT_DATASET, given, rows={}, errors=errors, hint=hint)
-
-
-def _name_from(file_name: str) -> str:
-    """brain_mri.tar.gz -> brain_mri."""
-    name = file_name.rsplit("/", 1)[-1]
-    for ending in (".zip", ".tar", ".tar.gz", ".tgz"):
-        name = name.removesuffix(ending)
-    return name
-
-
-@router.post("/new/{upload_id}")
-async def request_import(request: Request, database: DatabaseDep, who: IdentityDep, upload_id: PathId) -> Response:
-    given = forms.Given.of(await request.form())
-    given = forms.Given({**given.values, "upload_id": str(upload_id)})
-    return await run_in_threadpool(_request_import, request, database, who, given, upload_id)
-
-
-def _request_import(
-    request: Request, database: Database, who: Identity, given: forms.Given, upload_id: int
-) -> Response:
-    spec, errors = forms.parse(JobKind.IMPORT_DATASET, given)
-    hint = ""
-    if isinstance(spec, ImportSpec):
-        try:
-            with database.write() as session:
-                job = datasets.request_import(session, who, uploads.get(session, who, upload_id), spec)
-                return RedirectResponse(f"/jobs/{job.id}", 303)
-        except (ConflictError, BadInputError) as error:
-            errors, hint = forms.errors_of(error, list(ImportSpec.model_fields)), error.hint
-    with database.read() as session:
-        upload = uploads.get(session, who, upload_id)
-    page = PlanPage(upload, upload.plan, None, _import_form(given, errors, hint))
-    return render(request, "datasets/plan.html", page, status_code=422)
-
-
-@router.post("/new/{upload_id}/discard")
-def discard(session: SessionDep, who: IdentityDep, settings: SettingsDep, upload_id: PathId) -> Response:
-    uploads.discard(session, settings, uploads.get(session, who, upload_id))
-    return RedirectResponse("/datasets", 303)
-
-
 @router.get("/{dataset_id}")
 def show(
     request: Request,
@@ -232,9 +107,11 @@ def show(
 ) -> Response:
     version = datasets.current_version(session, dataset)
     label = label if version is not None and label is not None and 0 <= label < len(version.classes) else None
+    lock = openings.lock(session, version) if version else None
+    is_hidden = version is None or lock is None or (lock.is_locked and split == Split.TEST)
     images = (
         datasets.images(session, version, split=split, label=label, cursor=cursor, limit=IMAGES_SHOWN)
-        if version
+        if version and not is_hidden
         else None
     )
     page = ShowPage(
@@ -245,6 +122,8 @@ def show(
         images=images,
         label=label,
         split=split,
+        lock=lock,
+        leaks=leaks.in_words(version.leaks) if version else "",
         script=_script(dataset, split),
     )
     return render(request, "datasets/show.html", page)

@@ -56,6 +56,8 @@ class Row:
     classifier: Classifier
     accuracy: Figure
     balanced_accuracy: Figure
+    mark: str
+    num_openings: int | None
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,16 @@ class ShowPage:
     roc: charts.Roc
     reliability: charts.Reliability
     report: dict[str, Any]
+    mark: str
+    num_openings: int | None
     script: Script
 
 
 @router.get("")
 def show_list(request: Request, session: SessionDep, who: IdentityDep, cursor: str | None = None) -> Response:
     found = evaluations.listing(session, who, cursor=cursor)
-    rows = [_row(session, evaluation) for evaluation in found.items]
+    looks = evaluations.num_openings(session, found.items)
+    rows = [_row(session, evaluation, looks.get(evaluation.id)) for evaluation in found.items]
     script = Script(
         client="for evaluation in studio.evaluations.list():\n    print(evaluation.id, evaluation.accuracy)",
         curl='curl -H "Authorization: Bearer $PHANTOM_TOKEN" $PHANTOM_URL/api/v1/evaluations',
@@ -134,13 +139,15 @@ def show_list(request: Request, session: SessionDep, who: IdentityDep, cursor: s
     return render(request, "evaluations/index.html", ListPage(Page(rows, found.next_cursor), script))
 
 
-def _row(session: Session, evaluation: Evaluation) -> Row:
+def _row(session: Session, evaluation: Evaluation, num_openings: int | None) -> Row:
     report = evaluation.report
     return Row(
         evaluation,
         evaluations.classifier_of(session, evaluation),
         Figure.of("accuracy", report["accuracy"]),
         Figure.of("balanced accuracy", report["balanced_accuracy"]),
+        evaluations.mark(evaluation),
+        num_openings,
     )
 
 
@@ -182,6 +189,8 @@ def _page(
         roc=charts.roc(report["roc"], classes),
         reliability=charts.reliability(report["reliability"]),
         report=report,
+        mark=evaluations.mark(evaluation),
+        num_openings=evaluations.num_openings(session, [evaluation]).get(evaluation.id),
         script=_script(evaluation),
     )
 

@@ -145,7 +145,7 @@ def _offer(session: Session, classifier: Classifier, chosen: Sequence[int]) -> t
         return f"Surest mistakes, then surest hits, of evaluation {evaluation.id}", offered
     dataset = classifiers.dataset_of(session, classifier)
     version = datasets.version(session, classifier.version_id)
-    images = datasets.images(session, version, split="test", limit=IMAGES_OFFERED).items
+    images = datasets.images(session, version, split="test", to_explain=True, limit=IMAGES_OFFERED).items
     return f"Test images of {dataset.name}", [_candidate(version.classes, image, None, chosen) for image in images]
 
 

@@ -236,10 +236,11 @@ def parse(kind: JobKind, given: Given) -> tuple[JobSpec | None, dict[str, list[s
     try:
         return SPEC_OF[kind].model_validate(data), {}  # type: ignore[return-value]  # SPEC_OF's values make up JobSpec
     except ValidationError as error:
-        return None, _by_option(error)
+        return None, by_option(error)
 
 
-def _by_option(error: ValidationError) -> dict[str, list[str]]:
+def by_option(error: ValidationError) -> dict[str, list[str]]:
+    """What is wrong, by option ("" for the whole)."""
     found: dict[str, list[str]] = {}
     for each in error.errors():
         option = str(each["loc"][0]) if each["loc"] else ""

@@ -113,6 +113,8 @@ def show_form(
     query = Given.of(request.query_params)
     if kind == JobKind.IMPORT_DATASET:
         return RedirectResponse("/datasets/new", 303)
+    if kind == JobKind.CHECK_DATASET:
+        return RedirectResponse("/datasets", 303)
     old = jobs.get(session, who, like) if like is not None else None
     if kind == JobKind.EXPLAIN:
         classifier = query.values.get("classifier_id") or (old.spec.get("classifier_id") if old else None)

@@ -140,7 +140,7 @@ def _list_script(kind: JobKind | None, state: JobState | None) -> Script:
 def show(request: Request, job: JobDep, session: SessionDep) -> Response:
     last_event = job_feed.last_event_number(session, job.id)
     page = JobPage(
-        status=_status(session, job),
+        status=status_of(session, job),
         curves=[
             Curve(name, points)
             for name, points in jobs.metrics(session, job, max_points=POINTS_AT_FIRST).items()
@@ -158,12 +158,14 @@ def show(request: Request, job: JobDep, session: SessionDep) -> Response:
     return render(request, "jobs/show.html", page)
 
 
-def _status(session: Session, job: Job) -> Status:
+def status_of(session: Session, job: Job) -> Status:
     return Status(job, jobs.queue_position(session, job), jobs.time_left(job), jobs.actions(job), result_of(job))
 
 
 def result_of(job: Job) -> tuple[str, str] | None:
     """What the job made: a word and an address."""
+    if job.kind == JobKind.CHECK_DATASET and job.state == JobState.SUCCEEDED and job.result is not None:
+        return "Health", f"/datasets/{job.result['dataset_id']}/health"
     for name, (word, path) in RESULT_PAGES.items():
         if job.state == JobState.SUCCEEDED and (made := (job.result or {}).get(name)) is not None:
             return word, f"{path}/{made}"
@@ -225,7 +227,7 @@ def _told(event: Event) -> dict[str, Any]:
 
 def _status_html(request: Request, database: Database, job: Job) -> str:
     with database.read() as session:
-        return to_html(request, "jobs/_status.html", _status(session, job))
+        return to_html(request, "jobs/_status.html", status_of(session, job))
 
 
 ACTIONS = {

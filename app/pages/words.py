@@ -8,6 +8,7 @@ from models import JobKind
 
 KINDS = {
     JobKind.IMPORT_DATASET: "Import",
+    JobKind.CHECK_DATASET: "Check",
     JobKind.TRAIN_DIFFUSION: "Train diffusion",
     JobKind.SAMPLE: "Sample",
     JobKind.TRAIN_CLASSIFIER: "Train classifier",

@@ -17,6 +17,7 @@ from app.services.prepare import num_images
 from models import (
     Checkpoint,
     Classifier,
+    Dataset,
     DatasetVersion,
     Job,
     JobState,
@@ -29,6 +30,7 @@ from models import (
 )
 from models.specs import (
     SPEC_OF,
+    CheckDatasetSpec,
     EvaluateSpec,
     ExplainSpec,
     ImportSpec,
@@ -48,6 +50,7 @@ ALIKE = 4.0  # steps whose work differs by no more than this factor run at a lik
 PROCESS_BYTES = 700_000_000  # torch itself
 START_S = 5.0  # loading libraries, decoding images
 FILES_PER_S = 150.0
+CHECK_BYTES_PER_IMAGE = 12_000  # tiles as floats, three times
 WORKER_ALIVE_S = 60
 
 
@@ -81,7 +84,7 @@ class Work:
 def estimate(session: Session, spec: JobSpec) -> Estimate:
     """The estimate for a spec, whether or not what it names exists yet."""
     work = _work(session, spec)
-    if isinstance(spec, ImportSpec):
+    if isinstance(spec, ImportSpec | CheckDatasetSpec):
         seconds = START_S + work.steps / FILES_PER_S
         return _between(seconds, SPREAD_GUESSED, work, f"{work.steps:,.0f} files at about {FILES_PER_S:.0f} a second")
     return _from_finished_jobs(session, spec, work) or _from_the_worker(session, work)
@@ -134,6 +137,8 @@ def _work(session: Session, spec: JobSpec) -> Work:
     match spec:
         case ImportSpec():
             return _import_work(session, spec)
+        case CheckDatasetSpec():
+            return _check_work(session, spec)
         case TrainDiffusionSpec():
             return _diffusion_work(session, spec)
         case SampleSpec():
@@ -152,11 +157,17 @@ def _import_work(session: Session, spec: ImportSpec) -> Work:
     return Work(0, files, 0, 200_000_000, 2 * size)
 
 
+def _check_work(session: Session, spec: CheckDatasetSpec) -> Work:
+    version = _version(session, spec.dataset_id, spec.version_id)
+    number = version.num_images if version is not None else 0
+    return Work(0, number, 0, 400_000_000 + number * CHECK_BYTES_PER_IMAGE, 0)
+
+
 def _version(session: Session, dataset_id: int | None, version_id: int | None) -> DatasetVersion | None:
     if version_id is not None:
         return session.get(DatasetVersion, version_id)
-    query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset_id)
-    return session.scalar(query.order_by(DatasetVersion.number.desc()).limit(1))
+    query = select(DatasetVersion).join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+    return session.scalar(query.where(Dataset.id == dataset_id, DatasetVersion.number == Dataset.current_number))
 
 
 def _num_images(version: DatasetVersion | None, split: Split) -> int:

@@ -1,15 +1,17 @@
 """Evaluations: a classifier on one split of real images, and the images behind every figure."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import BadInputError
+from app.services.datasets import leaks, openings
 from app.services.identity import Identity
 from app.services.paging import MAX_LIMIT, Page, page
 from app.services.rows import note, owned
-from models import Classifier, Dataset, DatasetVersion, Evaluation, Image, Prediction
+from models import Classifier, Dataset, DatasetVersion, Evaluation, Image, Prediction, Split
 
 PredictedImage = tuple[Prediction, Image]
 
@@ -40,6 +42,25 @@ def classifier_of(session: Session, evaluation: Evaluation) -> Classifier:
 def dataset_of(session: Session, evaluation: Evaluation) -> Dataset:
     """The dataset it was tested on."""
     return session.get_one(DatasetVersion, evaluation.version_id).dataset
+
+
+def mark(evaluation: Evaluation) -> str:
+    """What every figure of it must be read with: test images that training had seen, in words; empty if there are none."""
+    words = leaks.seen_in_words(evaluation.leaks)
+    return f"Training had seen {words} of these images: the figures measure memory, too." if words else ""
+
+
+def num_openings(session: Session, rows: Collection[Evaluation]) -> dict[int, int]:
+    """By evaluation: how often the test images of its dataset have been looked at so far; nothing for other splits."""
+    tested = {row.version_id for row in rows if row.split == Split.TEST}
+    query = select(DatasetVersion.id, DatasetVersion.dataset_id).where(DatasetVersion.id.in_(tested))
+    dataset_of = {found.id: found.dataset_id for found in session.execute(query)}
+    counts = openings.counts(session, set(dataset_of.values()))
+    return {
+        row.id: counts.get(dataset_of[row.version_id], 0)
+        for row in rows
+        if row.version_id in dataset_of and row.split == Split.TEST
+    }
 
 
 def cell(

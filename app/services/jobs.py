@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 
 from app.core import journal, leases
 from app.core.errors import ConflictError
-from app.core.queue import ring_after_commit
+from app.core.submission import add_job, audit
 from app.services import prepare
 from app.services.identity import Identity
 from app.services.lineage import Linked
 from app.services.lineage import lineage as lineage_of
 from app.services.paging import Page, page
 from app.services.rows import owned
-from models import FINISHED, QUEUE_OF, Artifact, AuditEvent, Event, Job, JobKind, JobState, Metric, Worker, db_now
+from models import FINISHED, Artifact, Event, Job, JobKind, JobState, Metric, Worker, db_now
 from models.job import LEASE_S
 from models.specs import JobSpec
 
@@ -46,22 +46,16 @@ def submit(
     if idempotency_key is not None and (known := _by_key(session, who, idempotency_key)):
         return _same_request(known, spec)
     complete, made_up_title = prepare.prepare(session, who, spec)
-    job = Job(
-        project_id=who.project_id, kind=complete.kind, title=(title or made_up_title)[:300], spec=complete.model_dump(mode="json"),
-        state=JobState.QUEUED, queue=QUEUE_OF[complete.kind], priority=priority, created_by=who.name, idempotency_key=idempotency_key,
-    )  # fmt: skip
     try:
-        with session.begin_nested():
-            session.add(job)
+        return add_job(
+            session, complete, project_id=who.project_id, created_by=who.name, title=title or made_up_title,
+            priority=priority, idempotency_key=idempotency_key,
+        )  # fmt: skip
     except IntegrityError:  # somebody sent the same key at the same moment
         known = _by_key(session, who, idempotency_key) if idempotency_key is not None else None
         if known is None:
             raise
         return _same_request(known, spec)
-    journal.write_state(session, job.id, JobState.QUEUED, "Waiting for a worker.")
-    _audit(session, who, "submit", job, kind=str(job.kind))
-    ring_after_commit(session, job)
-    return job
 
 
 def _by_key(session: Session, who: Identity, key: str) -> Job | None:
@@ -78,15 +72,6 @@ def _same_request(job: Job, spec: JobSpec) -> Job:
             hint="Use a new key for a new job.",
         )
     return job
-
-
-def _audit(session: Session, who: Identity, action: str, job: Job, **data: Any) -> None:
-    session.add(
-        AuditEvent(
-            project_id=job.project_id, actor=who.name, action=f"jobs.{action}", subject=f"job {job.id}", data=data
-        )
-    )
-    session.flush()
 
 
 def get(session: Session, who: Identity, job_id: int) -> Job:
@@ -152,7 +137,7 @@ def cancel(session: Session, who: Identity, job: Job) -> Job:
         "Only what has not ended can be cancelled.",
     )
     job.cancel_requested_at = _now(session)
-    _audit(session, who, "cancel", job)
+    audit(session, job, "cancel", actor=who.name)
     if job.state == JobState.RUNNING:
         journal.write_state(session, job.id, job.state, "Cancelling.")
     else:
@@ -170,7 +155,7 @@ def stop_and_keep(session: Session, who: Identity, job: Job) -> Job:
     _require_kind(job, CAN_STOP, "stopped half-way: it makes all or nothing", "Cancel it, or let it end.")
     if job.stop_requested_at is None:
         job.stop_requested_at = _now(session)
-        _audit(session, who, "stop", job)
+        audit(session, job, "stop", actor=who.name)
         journal.write_state(session, job.id, job.state, "Finishing early: what there is will be kept.")
     return job
 
@@ -186,7 +171,7 @@ def pause(session: Session, who: Identity, job: Job) -> Job:
         _require_kind(job, CAN_PAUSE, "paused: it could not go on from where it was", "Cancel it, or let it end.")
         job.pause_requested_at = job.pause_requested_at or _now(session)
         journal.write_state(session, job.id, job.state, "Pausing: saving a checkpoint.")
-    _audit(session, who, "pause", job)
+    audit(session, job, "pause", actor=who.name)
     return job
 
 
@@ -201,7 +186,7 @@ def resume(session: Session, who: Identity, job: Job) -> Job:
             job, {JobState.PAUSED}, "resumed", "Only a paused job can be resumed; a failed one can be tried again."
         )
         leases.move(session, job, JobState.QUEUED, message="Waiting for a worker.")
-    _audit(session, who, "resume", job)
+    audit(session, job, "resume", actor=who.name)
     return job
 
 
@@ -213,7 +198,7 @@ def retry(session: Session, who: Identity, job: Job) -> Job:
     )
     again: dict[str, Any] = {"crashes": 0, "error": None, "stop_requested_at": None, "cancel_requested_at": None}
     leases.move(session, job, JobState.QUEUED, message="Waiting for a worker.", **again)
-    _audit(session, who, "retry", job)
+    audit(session, job, "retry", actor=who.name)
     return job
 
 

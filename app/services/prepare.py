@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core import naming
 from app.core.errors import BadInputError, ConflictError, NotFoundError
+from app.core.submission import check_title
 from app.services import checkpoints, classifiers, datasets, synthetic_sets
 from app.services.identity import Identity
 from app.services.rows import LARGEST_ID, owned
@@ -29,6 +30,7 @@ from models import (
 )
 from models.specs import (
     NETWORK_OPTIONS,
+    CheckDatasetSpec,
     EvaluateSpec,
     ExplainSpec,
     ImportSpec,
@@ -47,6 +49,10 @@ def prepare(session: Session, who: Identity, spec: JobSpec) -> tuple[JobSpec, st
     match spec:
         case ImportSpec():
             return datasets.prepare_import(session, who, spec)
+        case CheckDatasetSpec():
+            version = ready_version(session, who, spec.dataset_id, spec.version_id)
+            filled = spec.model_copy(update={"version_id": version.id})
+            return filled, check_title(version)
         case TrainDiffusionSpec():
             return _train_diffusion(session, who, spec)
         case SampleSpec():
@@ -137,6 +143,7 @@ def _train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec
         dataset_id, version_id = own.id, version_id or source.version_id
     version = ready_version(session, who, dataset_id, version_id)
     _need_classes(version.classes)
+    datasets.need_no_leaks(session, version, accepted=spec.accept_leaks)
     _need_images(version, Split.VAL, "to choose the best epoch by", each_class=False)
     if spec.train_on != TrainOn.SYNTHETIC:
         _need_images(version, Split.TRAIN, "to learn from")
@@ -230,7 +237,7 @@ def _need_rows(session: Session, query: Any, key: InstrumentedAttribute[int], id
 
 
 def ready_version(session: Session, who: Identity, dataset_id: int, version_id: int | None) -> DatasetVersion:
-    """Version `version_id` of the dataset, or its newest; ConflictError unless the dataset is ready."""
+    """Version `version_id` of the dataset, or its current one; ConflictError unless the dataset is ready."""
     dataset = owned(session, who, Dataset, dataset_id, noun="dataset")
     if dataset.state != DatasetState.READY:
         raise ConflictError(
@@ -238,18 +245,13 @@ def ready_version(session: Session, who: Identity, dataset_id: int, version_id: 
             hint="Wait until its import has ended." if dataset.state == DatasetState.IMPORTING else "Import it again.",
         )
     if version_id is None:
-        return _newest_version(session, dataset)
+        current = datasets.current_version(session, dataset)
+        if current is None:
+            raise ConflictError(f"Dataset {dataset.name!r} has no images yet.", hint="Import it again.")
+        return current
     version = session.get(DatasetVersion, version_id) if 0 < version_id <= LARGEST_ID else None
     if version is None or version.dataset_id != dataset.id:
         raise NotFoundError(f"Dataset {dataset.name!r} has no version {version_id}.")
-    return version
-
-
-def _newest_version(session: Session, dataset: Dataset) -> DatasetVersion:
-    query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
-    version = session.scalar(query.order_by(DatasetVersion.number.desc()).limit(1))
-    if version is None:
-        raise ConflictError(f"Dataset {dataset.name!r} has no images yet.", hint="Import it again.")
     return version
 
 

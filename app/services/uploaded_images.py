@@ -32,7 +32,7 @@ def decode(source: BinaryIO) -> Prepared:
     if isinstance(found, Refused):
         raise BadInputError(
             f"This image cannot be read: {found.reason}",
-            hint="Send a PNG, JPEG, WebP, BMP or TIFF.",
+            hint="Send a PNG, JPEG, WebP, BMP, TIFF or DICOM with one image in it.",
             errors=[{"pointer": "/file", "detail": found.reason}],
         )
     return found

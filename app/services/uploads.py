@@ -5,28 +5,72 @@ Bytes go to disk through `folder(...)` without a database session, so that a slo
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.core import abandoned, layouts
+from app.core import abandoned, layouts, server_folders
 from app.core.config import Settings
 from app.core.errors import BadInputError, ConflictError
+from app.core.layouts import Layout
 from app.core.upload_folder import Received, UploadFolder
 from app.services import rows
 from app.services.identity import Identity
 from models import FINISHED, Job, Upload, UploadKind, UploadState
+from models.specs import LayoutOptions
 
+MAX_NAME = 300
 SHOWN_IGNORED = 1000  # of the ignored files, in a plan
+SHOWN_GROUPED = 10
+LAYOUTS_KEPT = 4
+AS_FOUND = LayoutOptions()
+
+
+class Seen(NamedTuple):
+    """An upload that was looked into: its layout without groups, and what a plan says of that."""
+
+    layout: Layout
+    about: dict[str, Any]
+
+
+class Preview(NamedTuple):
+    """A plan, ten files with the groups they would get, and ten that would get none."""
+
+    plan: dict[str, Any]
+    grouped: list[tuple[str, str]]
+    ungrouped: list[str]
+
+
+_recent: dict[tuple[object, ...], Seen] = {}
 
 
 def start(session: Session, who: Identity, *, kind: UploadKind | str, name: str) -> Upload:
     """An upload that waits for its bytes. name: of the archive or folder, as the person knows it."""
-    if kind not in list(UploadKind):
+    if kind not in (UploadKind.ARCHIVE, UploadKind.FOLDER):
         raise BadInputError(f"kind is {kind!r}; use archive or folder.")
-    name = " ".join(name.split())[:300]
-    upload = Upload(project_id=who.project_id, kind=UploadKind(kind), name=name or str(kind))
+    name = " ".join(name.split())[:MAX_NAME]
+    return _added(session, Upload(project_id=who.project_id, kind=UploadKind(kind), name=name or str(kind)))
+
+
+def start_on_server(session: Session, settings: Settings, who: Identity, *, path: str) -> Upload:
+    """An upload that needs no bytes: the folder or archive at `path` on the server is read where it lies.
+
+    Raises BadInputError, pointing at path, if it is not one that PHANTOM_IMPORT_ROOTS allows.
+    """
+    try:
+        if len(path) > MAX_NAME:
+            raise BadInputError(
+                f"The path is longer than {MAX_NAME} characters.", hint="Import a folder of shorter name."
+            )
+        server_folders.find(settings, path)
+    except BadInputError as error:
+        pointed = [{"pointer": "/path", "detail": error.detail}]
+        raise BadInputError(error.detail, hint=error.hint, errors=pointed) from error
+    return _added(session, Upload(project_id=who.project_id, kind=UploadKind.SERVER, name=path))
+
+
+def _added(session: Session, upload: Upload) -> Upload:
     session.add(upload)
     session.flush()
     return upload
@@ -66,25 +110,33 @@ def note_size(session: Session, settings: Settings, upload: Upload) -> None:
 def look(settings: Settings, upload: Upload) -> dict[str, Any]:
     """The plan of an upload whose bytes have arrived; needs no session, since a large tar.gz takes a while to list.
 
-    {summary, top, brings_splits, classes, counts: {class: {split or "all": n}}, num_images, empty, warnings,
-    ignored: [{path, reason}] (the first 1,000), num_ignored, total_bytes}.
+    {kind, summary, top, brings_splits, classes, counts: {class: {split or "all": n}}, num_images, empty, warnings, needs,
+    table, columns: [{name, num_values, examples, may_be_groups, role}], groups, ignored: [{path, reason}] (the first
+    1,000), num_ignored, total_bytes}.
     Raises BadInputError, with what was found and what is accepted, if nothing can be imported.
     """
-    if upload.plan is not None:
+    if upload.plan is not None and "kind" in upload.plan:  # plans of older versions know less
         return upload.plan
-    layout = layouts.detect(folder(settings, upload).members())
-    ignored = [{"path": file.path, "reason": file.reason} for file in layout.ignored]
-    return layout.as_json() | {
-        "ignored": ignored[:SHOWN_IGNORED],
-        "num_ignored": len(ignored),
-        "total_bytes": sum(image.size for image in layout.images),
-    }
+    return _described(_seen(settings, upload, AS_FOUND), AS_FOUND)[0]
+
+
+def look_again(settings: Settings, upload: Upload, options: LayoutOptions) -> Preview:
+    """The plan as these options would have it, with examples of groups; nothing of it is kept.
+
+    Raises BadInputError, pointing at the option, if one asks for what is not there.
+    """
+    plan, grouped = _described(_seen(settings, upload, options), options)
+    known = [(image.path, image.group) for image in grouped.images if image.group is not None]
+    unknown = [image.path for image in grouped.images if image.group is None] if grouped.groups else []
+    return Preview(plan, _spread(known), unknown[:SHOWN_GROUPED])
 
 
 def keep_plan(session: Session, upload: Upload, found: dict[str, Any]) -> dict[str, Any]:
     """Keep with the upload what `look` found; what arrives later forgets it again."""
     if upload.state == UploadState.RECEIVING:
         upload.plan, upload.state = found, UploadState.PLANNED
+        if upload.kind == UploadKind.SERVER:
+            upload.num_files, upload.num_bytes = found["num_images"] + found["num_ignored"], found["total_bytes"]
         session.flush()
     return found
 
@@ -92,6 +144,61 @@ def keep_plan(session: Session, upload: Upload, found: dict[str, Any]) -> dict[s
 def plan(session: Session, settings: Settings, upload: Upload) -> dict[str, Any]:
     """`look`, and keep what was found."""
     return keep_plan(session, upload, look(settings, upload))
+
+
+def check_options(upload: Upload, options: LayoutOptions) -> None:
+    """Raise BadInputError if an import with these options is sure to fail, as the upload's plan says."""
+    assert upload.plan is not None
+    table = upload.plan.get("table") or {"columns": [], "paths": []}
+    for option in ("group_by", "label_by"):
+        name = getattr(options, option)
+        if name is not None and name not in table["columns"]:
+            has = ", ".join(table["columns"])
+            raise layouts.refused(
+                option,
+                f"The upload has no table with a column {name!r}.",
+                f"It has {has}." if has else "Leave this out.",
+            )
+    if upload.plan.get("needs") == "label_by" and options.label_by is None and options.classes_from != "folders":
+        detail = "Nothing says which class an image has."
+        raise layouts.refused("label_by", detail, f"Name the column of {', '.join(table['paths'])} that says it.")
+
+
+def _seen(settings: Settings, upload: Upload, options: LayoutOptions) -> Seen:
+    """The upload without groups; the last few are kept, since a person who types a pattern asks again and again."""
+    place = folder(settings, upload)
+    key = (place.stamp, options.label_by, options.classes_from)
+    seen = _recent.get(key)
+    if seen is None:
+        ungrouped = LayoutOptions(label_by=options.label_by, classes_from=options.classes_from)
+        seen = _look_into(layouts.detect_ungrouped(place.members(), place, ungrouped))
+        while len(_recent) >= LAYOUTS_KEPT:
+            _recent.pop(next(iter(_recent)), None)
+        _recent[key] = seen
+    return seen
+
+
+def _look_into(layout: Layout) -> Seen:
+    ignored = [{"path": file.path, "reason": file.reason} for file in layout.ignored]
+    about = layout.as_json() | {
+        "columns": [column._asdict() for column in layouts.describe(layout.listing)] if layout.listing else [],
+        "ignored": ignored[:SHOWN_IGNORED],
+        "num_ignored": len(ignored),
+        "total_bytes": sum(image.size for image in layout.images),
+    }
+    return Seen(layout, about)
+
+
+def _described(seen: Seen, options: LayoutOptions) -> tuple[dict[str, Any], Layout]:
+    """The plan with the groups that the options ask for, and the layout with them."""
+    grouped = layouts.with_groups(seen.layout, options)
+    groups = grouped.groups.as_json() if grouped.groups else None
+    return seen.about | {"groups": groups, "warnings": grouped.warnings}, grouped
+
+
+def _spread(known: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Ten of them, from all over the upload."""
+    return list(known[:: max(1, len(known) // SHOWN_GROUPED)][:SHOWN_GROUPED])
 
 
 def discard(session: Session, settings: Settings, upload: Upload) -> None:

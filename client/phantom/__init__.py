@@ -3,14 +3,15 @@
 Every call that starts work returns a `Job` at once; `.wait()` waits for what it makes.
 """
 
-from phantom.datasets import Dataset, DatasetSplit, Health, ImageRef, UploadedImage
+from phantom.datasets import Dataset, DatasetSplit, ImageRef, Overlap, UploadedImage
 from phantom.errors import JobFailed, NameTaken, NoToken, PhantomError, ProblemError, StudioUnreachable
+from phantom.health import Health
 from phantom.jobs import Job
 from phantom.results import Checkpoint, Classifier, Evaluation, Explanation, Interval, Spread, SyntheticSet
 from phantom.studio import Studio
 
 __all__ = [
     "Checkpoint", "Classifier", "Dataset", "DatasetSplit", "Evaluation", "Explanation", "Health", "ImageRef",
-    "Interval", "Job", "JobFailed", "NameTaken", "NoToken", "PhantomError", "ProblemError", "Spread", "Studio",
+    "Interval", "Job", "JobFailed", "NameTaken", "NoToken", "Overlap", "PhantomError", "ProblemError", "Spread", "Studio",
     "StudioUnreachable", "SyntheticSet", "UploadedImage",
 ]  # fmt: skip

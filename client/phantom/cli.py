@@ -46,14 +46,22 @@ def main() -> None:
 
 @datasets.command("upload")
 def upload(
-    path: Annotated[Path, typer.Argument(help="A folder, or a zip, tar or tar.gz.")],
+    path: Annotated[Path, typer.Argument(help="A folder, or a zip, tar, tar.gz or npz.")],
     name: Annotated[str, typer.Option(help="Name of the dataset.")],
     seed: Annotated[int, typer.Option(help="Fixes the split.")] = 0,
+    group_by: Annotated[str | None, typer.Option(help="Column of the table that says the patient.")] = None,
+    group_pattern: Annotated[str | None, typer.Option(help="Pattern over the paths that says the patient.")] = None,
+    label_by: Annotated[str | None, typer.Option(help="Column of the table that says the class.")] = None,
+    on_server: Annotated[bool, typer.Option("--on-server", help="PATH is on the server; nothing is sent.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Upload a folder or an archive, import it and wait until it is ready."""
     with Studio() as studio:
-        data = studio.datasets.upload(path, name=name, seed=seed, progress=not as_json)
+        bring = studio.datasets.upload_server_folder if on_server else studio.datasets.upload
+        data = bring(
+            path, name=name, group_by=group_by, group_pattern=group_pattern, label_by=label_by, seed=seed,
+            progress=not as_json,
+        )  # fmt: skip
         health = data.health
         _print(data.data, as_json, f"Dataset {data.id} {data.name!r} is ready.{health}")
 

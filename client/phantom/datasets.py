@@ -11,12 +11,13 @@ import stat
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from phantom.errors import NameTaken, PhantomError, ProblemError, StudioUnreachable
+from phantom.errors import JobFailed, NameTaken, PhantomError, ProblemError, StudioUnreachable
+from phantom.health import Health
 from phantom.jobs import Job
 from phantom.transport import Transport
 
@@ -27,28 +28,6 @@ BATCH_FILES = 200
 BATCH_BYTES = 32_000_000
 PIECE_BYTES = 8_000_000
 PIECE_TRIES = 8
-
-
-class Health(dict[str, Any]):
-    """What the studio found out about a dataset's images; prints as a few lines, the first of them empty."""
-
-    def __str__(self) -> str:
-        sizes, duplicates, refused = self["sizes"], self["duplicates"], self["refused"]
-        balance = ", ".join(f"{name} {share:.0%}" for name, share in self["class_balance"].items())
-        modes = ", ".join(f"{mode} {number}" for mode, number in self["modes"].items())
-        spans = "{groups} groups, {across_splits} across splits, {across_classes} across classes".format(**duplicates)
-        left_out = ", ".join(f"{number} {kind}" for kind, number in refused.items())
-        return "\n".join(
-            [
-                "",
-                f"images      {self['num_images']}  ({balance})",
-                f"sizes       {sizes['width']['min']}x{sizes['height']['min']} to {sizes['width']['max']}x{sizes['height']['max']} px",
-                f"modes       {modes}",
-                f"duplicates  {duplicates['images']} images have the same pixels as an earlier one",
-                f"            {spans}",
-                f"left out    {left_out}",
-            ]
-        )
 
 
 @dataclass(frozen=True)
@@ -73,6 +52,36 @@ class UploadedImage:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """Images of another dataset that are also in this one. `raw` is what the studio says of it."""
+
+    raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def identical(self) -> int:
+        """With the same pixels."""
+        return int(self.raw["identical"])
+
+    @property
+    def near(self) -> int:
+        """The same picture: re-encoded, resized, brighter; identical ones included."""
+        return int(self.raw["near"])
+
+    @property
+    def mirrored(self) -> int:
+        """Found as mirror images only."""
+        return int(self.raw["mirrored"])
+
+    @property
+    def pairs(self) -> list[dict[str, Any]]:
+        """The first 1,000: image (of this dataset), other, kind, agreement."""
+        return list(self.raw["pairs"])
+
+    def __repr__(self) -> str:
+        return f"<Overlap: {self.identical} identical, {self.near} near, {self.mirrored} mirrored of {self.raw['num_other']}>"
+
+
+@dataclass(frozen=True)
 class DatasetSplit:
     """The training, validation or test images of a dataset."""
 
@@ -84,7 +93,10 @@ class DatasetSplit:
         return sum(splits.get(self.name, 0) for splits in self.dataset.counts.values())
 
     def images(self, *, limit: int | None = None, label: str | None = None) -> list[ImageRef]:
-        """The first `limit` images, all if not given; of one class if `label` is given."""
+        """The first `limit` images, all if not given; of one class if `label` is given.
+
+        Each call for test images is counted as a look at them.
+        """
         return self.dataset.images(split=self.name, label=label, limit=limit)
 
 
@@ -108,7 +120,7 @@ class Dataset:
 
     @property
     def version(self) -> dict[str, Any]:
-        """The newest version; PhantomError while there is none."""
+        """The current version; PhantomError while there is none."""
         version = self.data["version"]
         if version is None:
             raise PhantomError(
@@ -131,8 +143,18 @@ class Dataset:
 
     @property
     def health(self) -> Health:
-        """Sizes, modes, duplicates, class balance and refused files, as measured by the studio."""
+        """Findings, the worst first, and what they rest on: sizes, copies, leaks, baselines and more."""
         return Health(self._transport.get(f"/api/v1/datasets/{self.id}/health"))
+
+    def check(self) -> Job[Dataset]:
+        """Look through the current version again; `health` tells what was found."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        body = {"kind": "check_dataset", "dataset_id": self.id}
+        data = self._transport.post("/api/v1/jobs", body, headers=headers)
+        return Job(self._transport, data, lambda _: self._anew())
+
+    def _anew(self) -> Dataset:
+        return Dataset(self._transport, self._transport.get(f"/api/v1/datasets/{self.id}"))
 
     def split(self, name: str) -> DatasetSplit:
         """The split `name`: train, val or test."""
@@ -141,9 +163,62 @@ class Dataset:
         return DatasetSplit(self, name)
 
     def images(self, *, split: str | None = None, label: str | None = None, limit: int | None = None) -> list[ImageRef]:
-        """Images, oldest first; of one split or class if given."""
-        found = self._transport.pages(f"/api/v1/datasets/{self.id}/images", limit=limit, split=split, label=label)
+        """Images, by path; of one split or class if given. Asking for test images is counted as a look at them."""
+        opening = self._open_test_images(limit) if split == "test" else None
+        found = self._transport.pages(
+            f"/api/v1/datasets/{self.id}/images", limit=limit, split=split, label=label, opening=opening
+        )
         return [_image(raw) for raw in found]
+
+    def _open_test_images(self, limit: int | None) -> int:
+        asked = {"kind": "listing", "num_images": limit}
+        return int(self._transport.post(f"/api/v1/datasets/{self.id}/openings", asked)["id"])
+
+    @property
+    def versions(self) -> list[dict[str, Any]]:
+        """All versions, newest first: number, change, counts, leaks, manifest_sha256, is_current."""
+        return list(self._transport.get(f"/api/v1/datasets/{self.id}/versions")["items"])
+
+    @property
+    def leaks(self) -> dict[str, int] | None:
+        """Patients, identical pictures and look-alikes that stand in several splits; None while nobody has looked."""
+        found: dict[str, int] | None = self._transport.get(f"/api/v1/datasets/{self.id}/leaks")["counts"]
+        return found
+
+    @property
+    def openings(self) -> dict[str, Any]:
+        """The lock of the test images, how often they were looked at, and each look."""
+        return dict(self._transport.get(f"/api/v1/datasets/{self.id}/openings"))
+
+    def change(self, action: str, **options: Any) -> Dataset:
+        """Make a new version, or go back to an old one; this dataset then shows it.
+
+        action: exclude, relabel, move (each with image_ids), resplit, mend_leaks, thin, restore (with number); options as the
+        REST API takes them.
+        """
+        self._transport.post(f"/api/v1/datasets/{self.id}/versions", {"action": action, **options})
+        self.data = self._transport.get(f"/api/v1/datasets/{self.id}")
+        return self
+
+    def difference(self, before: int, after: int) -> dict[str, Any]:
+        """What differs between two versions, by their numbers: counts, and items with path, what, before, after."""
+        return dict(self._transport.get(f"/api/v1/datasets/{self.id}/difference", before=before, after=after))
+
+    def duplicates(self, *, span: str | None = None) -> Iterator[dict[str, Any]]:
+        """Groups of identical pictures and look-alikes; span: "splits" or "classes" for those that span several."""
+        after: int | None = 0
+        while after is not None:
+            page = self._transport.get(f"/api/v1/datasets/{self.id}/duplicates", span=span, after=after)
+            yield from page["items"]
+            after = page["next_after"]
+
+    def tell_apart(self, group: int) -> None:
+        """Remember that the look-alikes of a group are different pictures."""
+        self._transport.post(f"/api/v1/datasets/{self.id}/duplicates/{group}/tell-apart", {})
+
+    def overlap(self, other: Dataset) -> Overlap:
+        """Images of `other` that are also in this dataset. Do this before testing on `other`."""
+        return Overlap(self._transport.post(f"/api/v1/datasets/{self.id}/overlap", {"other_dataset_id": other.id}))
 
     def refused(self) -> list[dict[str, Any]]:
         """The files that were uploaded and are not in the dataset: {path, kind, reason}."""
@@ -182,15 +257,56 @@ class Datasets:
             )
         return Dataset(self._transport, found[0])
 
-    def upload(self, path: str | Path, *, name: str, progress: bool = True, **options: Any) -> Dataset:
-        """Upload a folder or an archive (zip, tar, tar.gz), import it, and return it when it is ready.
+    def upload(
+        self,
+        path: str | Path,
+        *,
+        name: str,
+        group_by: str | None = None,
+        group_pattern: str | None = None,
+        label_by: str | None = None,
+        progress: bool = True,
+        **options: Any,
+    ) -> Dataset:
+        """Upload a folder or an archive (zip, tar, tar.gz, npz), import it, and return it when it is ready.
 
-        options: seed, train_percent, val_percent, keep_layout_splits, as the REST API's import takes them.
+        group_by: column of the upload's table that says which images are of one patient; or group_pattern: a regular
+        expression over the paths, whose first group says it, such as r"(person\\d+)". label_by: column of the class.
+        options: seed, train_percent, val_percent, keep_layout_splits, split_by, scaling, slice_axis and what else the REST API's
+        import takes.
 
         Raises NameTaken before anything is sent, JobFailed if the import fails.
         """
+        options |= _given(group_by=group_by, group_pattern=group_pattern, label_by=label_by)
         self._check_name(name)
-        return self.start_import(self.send(path), name=name, **options).wait(progress=progress)
+        return self._when_checked(self.start_import(self.send(path), name=name, **options), progress=progress)
+
+    def upload_server_folder(
+        self,
+        path: str | PurePath,
+        *,
+        name: str,
+        group_by: str | None = None,
+        group_pattern: str | None = None,
+        label_by: str | None = None,
+        progress: bool = True,
+        **options: Any,
+    ) -> Dataset:
+        """Import a folder or an archive that lies on the server already, by its path there; nothing is sent.
+
+        It must be in one of the folders that the studio's PHANTOM_IMPORT_ROOTS allows. Options as in `upload`.
+        """
+        options |= _given(group_by=group_by, group_pattern=group_pattern, label_by=label_by)
+        self._check_name(name)
+        upload: dict[str, Any] = self._transport.post("/api/v1/uploads", {"kind": "server", "path": str(path)})
+        return self._when_checked(self.start_import(upload, name=name, **options), progress=progress)
+
+    def _when_checked(self, job: Job[Dataset], *, progress: bool) -> Dataset:
+        """The dataset of an import once its check has ended, too; a check that failed is told by `data.health`."""
+        data = job.wait(progress=progress)
+        with suppress(JobFailed):
+            self._studio.job(int(job.data["result"]["check_job_id"])).wait(progress=progress)
+        return data
 
     def send(self, path: str | Path) -> dict[str, Any]:
         """Send the files only; returns the upload, whose plan can be looked at before it is imported."""
@@ -207,9 +323,14 @@ class Datasets:
             self._send_archive(upload["id"], path)
         return dict(self._transport.get(f"/api/v1/uploads/{upload['id']}"))
 
-    def plan(self, upload: dict[str, Any]) -> dict[str, Any]:
-        """What an import of the upload would make: layout, classes, counts, ignored files with reasons, warnings."""
-        return dict(self._transport.get(f"/api/v1/uploads/{upload['id']}/plan"))
+    def plan(self, upload: dict[str, Any], **options: Any) -> dict[str, Any]:
+        """What an import of the upload would make: layout, classes, counts, ignored files with reasons, warnings.
+
+        With options (group_by, group_pattern, label_by, classes_from) as they would have it, and with examples of
+        groups under `grouped` and `ungrouped`.
+        """
+        path = f"/api/v1/uploads/{upload['id']}/plan"
+        return dict(self._transport.post(path, options) if options else self._transport.get(path))
 
     def start_import(self, upload: dict[str, Any], *, name: str, **options: Any) -> Job[Dataset]:
         """Import an upload; its plan is made first, so that what cannot be imported is said at once."""
@@ -276,6 +397,10 @@ class Datasets:
     def _offset(self, upload_id: int) -> int:
         response = self._transport.send("HEAD", _content(upload_id), headers={"Tus-Resumable": "1.0.0"}, again=True)
         return int(response.headers["Upload-Offset"])
+
+
+def _given(**options: str | None) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _content(upload_id: int) -> str:

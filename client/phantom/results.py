@@ -158,6 +158,18 @@ class Evaluation(Result):
         return self.metric("accuracy").value
 
     @property
+    def leaks(self) -> dict[str, int] | None:
+        """Tested images that training had seen: patients, identical, near. None while nobody has looked."""
+        found: dict[str, int] | None = self.data["leaks"]
+        return found
+
+    @property
+    def num_openings(self) -> int | None:
+        """How often the test images of the dataset were looked at so far; None for other splits."""
+        number: int | None = self.data["num_openings"]
+        return number
+
+    @property
     def balanced_accuracy(self) -> float | None:
         """Mean recall over the classes that occur in the test images."""
         return self.metric("balanced_accuracy").value

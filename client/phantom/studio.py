@@ -22,6 +22,7 @@ Explained = ImageRef | UploadedImage | str | Path
 # job kind: the key of its result, the collection in which it is, its class
 _MADE: dict[str, tuple[str, str, Callable[[Transport, dict[str, Any]], Any]]] = {
     "import_dataset": ("dataset_id", "datasets", Dataset),
+    "check_dataset": ("dataset_id", "datasets", Dataset),
     "train_diffusion": ("checkpoint_id", "checkpoints", Checkpoint),
     "sample": ("synthetic_set_id", "synthetic-sets", SyntheticSet),
     "train_classifier": ("classifier_id", "classifiers", Classifier),

@@ -12,8 +12,9 @@ from pydantic import Field, TypeAdapter
 from models.job import JobKind
 from models.specs.base import Seed, Spec
 from models.specs.classification import EvaluateSpec, ExplainSpec, TrainClassifierSpec
+from models.specs.conversion import ConversionOptions
 from models.specs.diffusion import DEFAULT_SIZES, NETWORK_OPTIONS, TrainDiffusionSpec, diffusion_preset
-from models.specs.importing import ImportSpec
+from models.specs.importing import CheckDatasetSpec, ImportSpec, LayoutOptions
 from models.specs.sampling import SampleSpec
 
 __all__ = [
@@ -21,10 +22,13 @@ __all__ = [
     "NETWORK_OPTIONS",
     "SPEC_OF",
     "AnyJobSpec",
+    "CheckDatasetSpec",
+    "ConversionOptions",
     "EvaluateSpec",
     "ExplainSpec",
     "ImportSpec",
     "JobSpec",
+    "LayoutOptions",
     "SampleSpec",
     "Seed",
     "Spec",
@@ -34,11 +38,14 @@ __all__ = [
     "job_spec_adapter",
 ]
 
-JobSpec = ImportSpec | TrainDiffusionSpec | SampleSpec | TrainClassifierSpec | EvaluateSpec | ExplainSpec
+JobSpec = (
+    ImportSpec | CheckDatasetSpec | TrainDiffusionSpec | SampleSpec | TrainClassifierSpec | EvaluateSpec | ExplainSpec
+)
 AnyJobSpec = Annotated[JobSpec, Field(discriminator="kind")]
 job_spec_adapter: TypeAdapter[JobSpec] = TypeAdapter(AnyJobSpec)
 SPEC_OF: dict[JobKind, type[Spec]] = {
     JobKind.IMPORT_DATASET: ImportSpec,
+    JobKind.CHECK_DATASET: CheckDatasetSpec,
     JobKind.TRAIN_DIFFUSION: TrainDiffusionSpec,
     JobKind.SAMPLE: SampleSpec,
     JobKind.TRAIN_CLASSIFIER: TrainClassifierSpec,

@@ -82,6 +82,13 @@ class TrainClassifierSpec(Spec):
         Literal["auto", "fp32", "bf16"],
         Field(description="auto: bf16 on a GPU, fp32 on a CPU.", json_schema_extra=more()),
     ] = "auto"
+    accept_leaks: Annotated[
+        bool,
+        Field(
+            description="Go on although splits share patients or pictures; every figure made from it is marked.",
+            json_schema_extra=more(),
+        ),
+    ] = False
     name: Annotated[
         str, Field(max_length=200, description="Name of the classifier; made up if empty.", json_schema_extra=more())
     ] = ""
@@ -115,6 +122,13 @@ class EvaluateSpec(Spec):
     )
     version_id: Annotated[int | None, Field(description="Version of it.", json_schema_extra={"hidden": True})] = None
     split: Annotated[Split, Field(description="Split of real images to test on.")] = Split.TEST
+    accept_leaks: Annotated[
+        bool,
+        Field(
+            description="Go on although test images are known from training; every figure made from it is marked.",
+            json_schema_extra=more(),
+        ),
+    ] = False
     num_bootstrap: Annotated[
         int,
         Field(ge=100, le=100_000, description="Resamples for the intervals.", json_schema_extra=more(unit="resamples")),

@@ -4,7 +4,7 @@ const BATCH_BYTES = 64e6;
 const PIECE_BYTES = 16 * 2 ** 20;
 const TRIES = 8;
 const API = "/api/v1/uploads";
-const ARCHIVE = /\.(zip|tar|tar\.gz|tgz)$/i;
+const ARCHIVE = /\.(zip|tar|tar\.gz|tgz|npz)$/i;
 
 const form = document.getElementById("upload");
 const area = document.getElementById("drop-area");

@@ -135,3 +135,12 @@ class TestFiles:
     def test_are_not_swept_without_a_database(self, settings):
         with pytest.raises(ConflictError, match="Nothing was deleted, since the database cannot be asked"):
             doctor.sweep(settings)
+
+
+@pytest.mark.parametrize(("roots", "level", "words"), [
+    ("", "ok", "No folder of the server"), ("{tmp}", "ok", "May be imported from"), ("{tmp}:/nowhere", "warning", "/nowhere is no folder"),
+])  # fmt: skip
+def test_folders_to_import_from_are_looked_at(tmp_path, roots, level, words):
+    finding = doctor.imports(Settings(_env_file=None, data_dir=tmp_path, import_roots=roots.format(tmp=tmp_path)))
+    assert (finding.part, finding.level) == ("imports", level)
+    assert words in finding.detail

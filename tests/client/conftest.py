@@ -37,9 +37,18 @@ class Served(NamedTuple):
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+def import_roots() -> str:
+    """PHANTOM_IMPORT_ROOTS of the studio that is served."""
+    return ""
+
+
+@pytest.fixture
+def served(tmp_path: Path, import_roots: str) -> Iterator[Served]:
     settings = Settings(
-        _env_file=None, data_dir=tmp_path / "data", database_url=f"sqlite:///{tmp_path / 'studio.sqlite3'}"
+        _env_file=None,
+        data_dir=tmp_path / "data",
+        database_url=f"sqlite:///{tmp_path / 'studio.sqlite3'}",
+        import_roots=import_roots,
     )
     database = Database(settings.database_url)
     Base.metadata.create_all(database.engine)

@@ -48,6 +48,14 @@ def test_upload_waits_and_list_shows_the_dataset(run: Run, worker: Runner, draw:
     assert (row["name"], row["version"]["num_images"]) == ("shapes", 10)
 
 
+def test_upload_takes_groups_by_a_pattern_over_the_paths(run: Run, worker: Runner, draw: Draw) -> None:
+    done = run(
+        "datasets", "upload", draw(per_class=4), "--name", "g", "--group-pattern", "(disc|ring)/00[01]", "--json"
+    )
+    groups = json.loads(done.stdout)["version"]["layout"]["groups"]
+    assert (groups["num_groups"], groups["without_group"], groups["largest"]) == (2, 4, 2)
+
+
 def test_a_name_that_is_taken_fails(run: Run, lab: Lab, draw: Draw) -> None:
     done = run("datasets", "upload", draw(), "--name", "shapes", "--json")
     assert (done.returncode, done.stdout) == (1, "")

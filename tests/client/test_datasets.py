@@ -6,8 +6,9 @@ from pathlib import Path
 
 import phantom.datasets
 import pytest
-from phantom import JobFailed, NameTaken, PhantomError, Studio
+from phantom import JobFailed, NameTaken, PhantomError, ProblemError, Studio
 
+from tests.lab import Lab
 from workers.runner import Runner
 
 Draw = Callable[..., Path]
@@ -85,6 +86,37 @@ def test_health_measures_and_prints(studio: Studio, worker: Runner, draw: Draw) 
     assert "1 images have the same pixels" in str(health)
 
 
+def test_an_upload_waits_for_the_check_so_that_health_has_findings(studio: Studio, worker: Runner, draw: Draw) -> None:
+    folder = draw(per_class=4)
+    shutil.copy(folder / "disc" / "000.png", folder / "ring" / "again.png")
+    data = studio.datasets.upload(folder, name="shapes", progress=False)
+    health = data.health
+    assert health["check"]["state"] == "succeeded"
+    assert health.findings[0]["kind"] == "label_conflicts"
+    assert health["measured"]["copies"]["across_classes"] == 1
+    assert "findings    serious: 1 picture stands under several classes\n            " in str(health)
+    again = data.check()
+    assert again.kind == "check_dataset"
+    assert again.wait(progress=False).id == data.id
+    assert data.health["check"]["job_id"] == again.id
+
+
+def test_a_check_that_fails_does_not_fail_the_upload(
+    studio: Studio, worker: Runner, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("out of luck")
+
+    monkeypatch.setattr("workers.jobs.check_dataset.measure", fail)
+    data = studio.datasets.upload(draw(per_class=4), name="shapes", progress=False)
+    assert data.health["check"]["state"] == "failed"
+    assert f"findings    the check is job {data.health['check']['job_id']}, failed" in str(data.health)
+
+
+def test_a_version_that_nobody_checked_says_so(studio: Studio, lab: Lab) -> None:
+    assert "findings    not checked; see data.check()" in str(studio.datasets.get(lab.dataset).health)
+
+
 def test_splits_and_images(studio: Studio, worker: Runner, draw: Draw) -> None:
     data = studio.datasets.upload(draw(per_class=10), name="shapes", progress=False)
     test = data.split("test")
@@ -102,6 +134,55 @@ def test_datasets_are_listed_and_found_by_name(studio: Studio, worker: Runner, d
     assert studio.datasets.get("shapes").id == studio.datasets.get(made.id).id == made.id
     with pytest.raises(PhantomError, match="no dataset named 'other'"):
         studio.datasets.get("other")
+
+
+def with_table(folder: Path) -> Path:
+    """The folder with a manifest in it: every two images of a class are of one patient."""
+    rows = [f"{kind}/{i:03d}.png,{kind},{kind}-{i // 2}" for kind in ("disc", "ring") for i in range(4)]
+    (folder / "manifest.csv").write_text("\n".join(["path,label,patient_id", *rows]))
+    return folder
+
+
+def test_groups_come_from_a_column_or_from_a_pattern(studio: Studio, worker: Runner, draw: Draw) -> None:
+    folder = with_table(draw(per_class=4))
+    by_column = studio.datasets.upload(folder, name="by column", group_by="patient_id", progress=False)
+    assert by_column.version["layout"]["groups"]["num_groups"] == 4
+    by_pattern = studio.datasets.upload(folder, name="by pattern", group_pattern=r"(disc|ring)/00[01]", progress=False)
+    assert by_pattern.version["layout"]["groups"]["num_groups"] == 2
+    by_label = studio.datasets.upload(folder, name="by label", label_by="patient_id", progress=False)
+    assert len(by_label.classes) == 4
+
+
+def test_a_plan_can_be_looked_at_by_other_options(studio: Studio, draw: Draw) -> None:
+    upload = studio.datasets.send(with_table(draw(per_class=4)))
+    assert studio.datasets.plan(upload)["groups"] is None
+    plan = studio.datasets.plan(upload, group_by="patient_id")
+    assert (plan["groups"]["num_groups"], plan["grouped"][0]["group"]) == (4, "disc-0")
+
+
+def test_a_column_that_is_not_there_is_refused_with_those_there_are(studio: Studio, draw: Draw) -> None:
+    with pytest.raises(ProblemError, match="no table with a column 'case'") as raised:
+        studio.datasets.upload(with_table(draw(per_class=4)), name="x", group_by="case", progress=False)
+    assert "path, label, patient_id" in raised.value.hint
+
+
+class TestOnTheServer:
+    @pytest.fixture
+    def import_roots(self, tmp_path: Path) -> str:
+        return str(tmp_path / "server")
+
+    def test_a_folder_or_an_archive_is_imported_by_its_path(
+        self, studio: Studio, worker: Runner, draw: Draw, tmp_path: Path
+    ) -> None:
+        folder = with_table(draw("server/shapes", per_class=4))
+        data = studio.datasets.upload_server_folder(folder, name="there", group_by="patient_id", progress=False)
+        assert (data.num_images, data.version["layout"]["groups"]["num_groups"]) == (8, 4)
+        archive = shutil.make_archive(str(tmp_path / "server" / "packed"), "zip", folder)
+        assert studio.datasets.upload_server_folder(archive, name="packed", progress=False).num_images == 8
+
+    def test_a_path_elsewhere_is_refused(self, studio: Studio, tmp_path: Path) -> None:
+        with pytest.raises(ProblemError, match="is not in a folder that may be imported"):
+            studio.datasets.upload_server_folder(tmp_path, name="x", progress=False)
 
 
 def test_a_folder_without_images_says_what_is_accepted(studio: Studio, tmp_path: Path) -> None:

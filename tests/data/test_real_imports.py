@@ -1,13 +1,15 @@
 """Imports of real medical images, where they lie beside the project; see conftest's `real_data`."""
 
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
-from app.services import datasets
-from models import JobState
+from app.core import layouts
+from app.services import datasets, uploads
+from models import JobState, Upload
+from models.specs import LayoutOptions
 from tests.imports import Importer
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -40,7 +42,7 @@ def test_brain_mri_saved_in_colour_is_grey(importer: Importer, real_data: Path):
     assert version.counts == dict.fromkeys(("glioma_tumor", "no_tumor", "pituitary_tumor"), TWENTY_EIGHT)
     assert version.channels == 1
     assert summary.modes == {"RGB": 120}
-    assert summary.refused == {"ignored": 1, "broken": 0, "duplicate": 0}
+    assert summary.refused == {"ignored": 1, "broken": 0, "duplicate": 0, "excluded": 0}
     assert all(importer.storage.exists(image.stored_sha256) for image in images)
 
 
@@ -55,7 +57,48 @@ def test_chest_x_rays_of_mixed_modes_are_grey(importer: Importer, real_data: Pat
     assert summary.modes == {"L": 676, "RGB": 44}
     assert version.channels == 1
     assert {sum(splits.values()) for splits in version.counts.values()} == {240}
-    assert summary.refused["ignored"] == 2  # README.txt and manifest.csv
+    assert summary.refused["ignored"] == 1  # README.txt
+    assert version.layout["table"]["paths"] == ["manifest.csv"]
+
+
+class TestPatientsOfChestXRays:
+    """Of 720 X-rays of 498 children, by the archive's own manifest.csv and by the names of its files."""
+
+    @pytest.fixture
+    def upload(self, importer: Importer, real_data: Path) -> Upload:
+        if not (real_data / "chest_xray_patients.zip").exists():
+            pytest.skip("needs the real images of chest_xray_patients.zip")
+        return importer.send_archive(real_data / "chest_xray_patients.zip")
+
+    def test_the_manifest_is_found_and_names_them(self, importer: Importer, upload: Upload):
+        plan = upload.plan
+        assert (plan["kind"], plan["num_images"], plan["table"]["num_listed"], plan["table"]["num_missing"]) == (
+            "folders",
+            720,
+            720,
+            0,
+        )
+        assert [(column["name"], column["num_values"], column["may_be_groups"]) for column in plan["columns"]] == [
+            ("path", 720, False), ("label", 3, False), ("patient_id", 498, True),
+        ]  # fmt: skip
+        groups = uploads.look_again(importer.settings, upload, LayoutOptions(group_by="patient_id")).plan["groups"]
+        assert (groups["num_groups"], groups["without_group"]) == (498, 0)
+
+    def test_138_of_them_have_several_images(self, importer: Importer, upload: Upload):
+        layout = layouts.detect(
+            (place := uploads.folder(importer.settings, upload)).members(), place, LayoutOptions(group_by="patient_id")
+        )
+        sizes = Counter(image.group for image in layout.images)
+        assert (len(sizes), sum(size > 1 for size in sizes.values())) == (498, 138)
+
+    def test_the_file_names_say_the_same_of_those_with_pneumonia(self, importer: Importer, upload: Upload):
+        place = uploads.folder(importer.settings, upload)
+        by_table = layouts.detect(place.members(), place, LayoutOptions(group_by="patient_id"))
+        by_name = layouts.detect(place.members(), place, LayoutOptions(group_pattern=r"(person\d+)"))
+        said = [(one.group, other.group) for one, other in zip(by_name.images, by_table.images, strict=True)]
+        assert all(one == other for one, other in said if one is not None)
+        assert by_name.groups is not None
+        assert by_name.groups.without == 240  # normal ones are named otherwise
 
 
 def test_forty_distinct_images_of_malaria_stand_on_one_side_each(importer: Importer, real_data: Path):

@@ -51,7 +51,9 @@ class Served:
 
 @contextmanager
 def serve(folder: Path, *, full: bool) -> Iterator[Served]:
-    settings = Settings(_env_file=None, data_dir=folder)
+    (folder / "server" / "ct").mkdir(parents=True)
+    settings = Settings(_env_file=None, data_dir=folder / "data", import_roots=str(folder / "server"))
+    settings.folder.mkdir()
     database = Database(settings.effective_database_url)
     Base.metadata.create_all(database.engine)
     with database.write() as session:
@@ -125,10 +127,14 @@ def add_other_jobs(session: Session, who: Identity, version: DatasetVersion) -> 
 
 
 def send_upload(url: str, token: str) -> int:
-    """An upload that waits for its plan to be looked at."""
+    """An upload with a table, which waits for its plan to be looked at."""
     with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as client:
         upload_id: int = client.post("/api/v1/uploads", json={"kind": "folder", "name": "shapes"}).json()["id"]
         paths = [f"shapes/{name}/{k}.png" for name in ("disc", "ring") for k in range(3)] + ["shapes/README.txt"]
         files = [("files", (path, encode_png(factories.drawing(0, k)), "image/png")) for k, path in enumerate(paths)]
+        rows = [f"{path.removeprefix('shapes/')},{path[7:11]},p{k // 2}\n" for k, path in enumerate(paths[:-1])]
+        files.append(
+            ("files", ("shapes/manifest.csv", "".join(["path,label,patient_id\n", *rows]).encode(), "text/csv"))
+        )
         client.post(f"/api/v1/uploads/{upload_id}/files", files=files).raise_for_status()
     return upload_id

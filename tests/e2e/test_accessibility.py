@@ -20,19 +20,21 @@ CONTRAST = ["color-contrast"]  # the only rule that the colours of a scheme deci
 LOOKS = [(scheme, width) for width in (1280, 390) for scheme in ("light", "dark")]
 NOT_PAGES = {
     "/search", "/jobs/{job_id}/curves", "/jobs/{job_id}/live", "/jobs/{job_id}/duplicate", "/compare/curves",
-    "/explanations/{explanation_id}/regions/{item_id}", "/files/{sha256}.png",
+    "/explanations/{explanation_id}/regions/{item_id}", "/files/{sha256}.png", "/datasets/new/{upload_id}/groups",
 }  # fmt: skip
 PATHS = sorted(
     {route.path for router in pages.routers for route in router.routes if "GET" in getattr(route, "methods", ())}
     - NOT_PAGES  # type: ignore[attr-defined]
 )
-SAME_WITHOUT_DATA = {"/api/v1/docs", "/help", "/sign-in", "/datasets/new"}
+SAME_WITHOUT_DATA = {"/api/v1/docs", "/help", "/sign-in", "/datasets/new", "/datasets/new/server"}
 SPECIAL = [
     "/synthetic-sets/{synthetic_set_id}?label=1&mark=starred",
     "/evaluations/{evaluation_id}?label=0&predicted=1",
     "/explanations/{old_explanation_id}",
     "/explanations/new?classifier_id={classifier_id}",
     "/compare?jobs={job_id}",
+    "/datasets/new/{upload_id}?classes=column:patient_id",
+    "/datasets/new/server?path=/nowhere",
     "/jobs/new/sample",
     "/jobs/new/train_classifier",
     "/jobs/999999",

@@ -26,7 +26,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, i
     """A studio, and in it a job that has run for 95 s."""
     folder = tmp_path_factory.mktemp("clock")
     with serve(folder, full=False) as served:
-        database = Database(Settings(_env_file=None, data_dir=folder).effective_database_url)
+        database = Database(Settings(_env_file=None, data_dir=folder / "data").effective_database_url)
         with database.write() as session:
             job = factories.job(session, factories.identity(session), lease_until=db_now(3600), **RUNNING)
         database.dispose()

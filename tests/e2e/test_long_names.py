@@ -39,7 +39,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One of everything, with names as long as they may be."""
     folder = tmp_path_factory.mktemp("long")
     with serve(folder, full=True) as served:
-        database = Database(Settings(_env_file=None, data_dir=folder).effective_database_url)
+        database = Database(Settings(_env_file=None, data_dir=folder / "data").effective_database_url)
         with database.write() as session:
             for named in (Dataset, Checkpoint, SyntheticSet, Classifier, UploadedImage, Upload):
                 session.execute(update(named).values(name=LONG))

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.images import Fit, Uint8, load_square
+from app.core.unions import Unions
 from models import Image, Mark, Split, SyntheticImage
 from workers.context import JobContext
 
@@ -29,7 +30,8 @@ MAX_CACHE_BYTES = 20 * 10**9
 
 
 class Source(NamedTuple):
-    """One image to be read: its row's id, class, patient if known, and the stored file."""
+    """One image to be read: its row's id, class, stored file, and the group of images that are not independent of it
+    (patient, copies and look-alikes); None where it stands alone."""
 
     id: int
     label: int
@@ -47,9 +49,27 @@ class LabelledImages(NamedTuple):
 
 def real_sources(session: Session, *, version_id: int, split: Split) -> list[Source]:
     """The images of one split, by id."""
-    query = select(Image.id, Image.label, Image.group, Image.stored_sha256)
-    rows = session.execute(query.where(Image.version_id == version_id, Image.split == split).order_by(Image.id))
-    return [Source(*row) for row in rows]
+    patient = func.coalesce(Image.group, Image.series).label("patient")
+    query = select(Image.id, Image.label, patient, Image.cluster, Image.stored_sha256)
+    rows = session.execute(query.where(Image.version_id == version_id, Image.split == split).order_by(Image.id)).all()
+    unions = Unions[object]()
+    for row in rows:
+        for name in _groups_of(row.patient, row.cluster):
+            unions.join(row.id, name)
+    return [
+        Source(
+            row.id,
+            row.label,
+            str(unions.root(row.id)) if _groups_of(row.patient, row.cluster) else None,
+            row.stored_sha256,
+        )
+        for row in rows
+    ]
+
+
+def _groups_of(patient: str | None, cluster: int | None) -> list[tuple[str, object]]:
+    named: list[tuple[str, object]] = [("patient", patient), ("cluster", cluster)]
+    return [(kind, value) for kind, value in named if value is not None]
 
 
 def synthetic_sources(session: Session, *, set_id: int) -> list[Source]:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from models import Classifier, Evaluation, Job, Prediction
+from models import Classifier, Evaluation, Job, OpeningKind, Prediction, Split
 from models.specs import EvaluateSpec
 from workers.context import JobContext, Recorder
 from workers.jobs.arrays import LabelledImages, Source, load_images, real_sources
+from workers.jobs.known import known_to_training, note_opening, refuse_leaks
 from workers.jobs.pace import Pace
 from workers.jobs.problems import explained
 from workers.ml.classification.prediction import LoadedClassifier, load_classifier, predict
@@ -24,10 +25,12 @@ ROWS_AT_ONCE = 2000
 def run(context: JobContext, spec: EvaluateSpec) -> Recorder:
     with explained(lower="batch_size"):
         with context.database.read() as session:
-            key = session.get_one(Classifier, spec.classifier_id).sha256
+            trained = session.get_one(Classifier, spec.classifier_id)
             assert spec.version_id is not None, "prepare() fills it in"
             sources = real_sources(session, version_id=spec.version_id, split=spec.split)
-        classifier = load_classifier(context.storage.path(key), device=context.device)
+            leaks = known_to_training(session, spec)
+        refuse_leaks(leaks, trained, spec)
+        classifier = load_classifier(context.storage.path(trained.sha256), device=context.device)
         images = load_images(
             context, sources, image_size=classifier.image_size, channels=classifier.channels,
             fit=classifier.metadata["fit"], what=f"{spec.split} images",
@@ -42,7 +45,7 @@ def run(context: JobContext, spec: EvaluateSpec) -> Recorder:
             confidence=spec.confidence,
             seed=spec.seed,
         )
-    return functools.partial(_record, spec, classifier, sources, probabilities, report)
+    return functools.partial(_record, spec, classifier, sources, probabilities, report, leaks)
 
 
 def _predict(
@@ -61,7 +64,7 @@ def _predict(
 
 
 def group_numbers(sources: Sequence[Source]) -> NDArray[np.int64] | None:
-    """A number for each patient; an image without one stands for itself. None where no patient is known at all."""
+    """A number for each group of images that are not independent; an image without one stands for itself. None: all do."""
     if all(source.group is None for source in sources):
         return None
     names = [f"group {source.group}" if source.group is not None else f"image {source.id}" for source in sources]
@@ -74,18 +77,22 @@ def _record(
     sources: list[Source],
     probabilities: NDArray[np.float64],
     report: dict[str, Any],
+    leaks: dict[str, int],
     session: Session,
     row: Job,
 ) -> dict[str, Any]:
     evaluation = Evaluation(
         project_id=row.project_id, job_id=row.id, classifier_id=spec.classifier_id, version_id=spec.version_id,
         split=str(spec.split), classes=list(classifier.classes), num_images=len(sources), report=report,
+        leaks=leaks,
     )  # fmt: skip
     session.add(evaluation)
     session.flush()
     for start in range(0, len(sources), ROWS_AT_ONCE):
         pairs = zip(sources[start : start + ROWS_AT_ONCE], probabilities[start : start + ROWS_AT_ONCE], strict=True)
         session.execute(insert(Prediction), [_prediction(evaluation.id, source, row) for source, row in pairs])
+    if spec.split == Split.TEST and spec.version_id is not None:
+        note_opening(session, row, {spec.version_id: len(sources)}, OpeningKind.EVALUATION)
     return {"evaluation_id": evaluation.id, "accuracy": report["accuracy"]["value"]}
 
 

@@ -13,15 +13,26 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.images import Uint8, encode_png, load_square
 from app.core.storage import Storage
-from models import Classifier, DatasetVersion, Explanation, ExplanationItem, Image, Job, UploadedImage
+from models import (
+    Classifier,
+    DatasetVersion,
+    Explanation,
+    ExplanationItem,
+    Image,
+    Job,
+    OpeningKind,
+    Split,
+    UploadedImage,
+)
 from models.specs import ExplainSpec
 from workers.context import JobContext, Recorder
 from workers.jobs import notes
+from workers.jobs.known import note_opening
 from workers.jobs.pace import Pace
 from workers.jobs.problems import explained
 from workers.ml.classification.prediction import LoadedClassifier, load_classifier
@@ -219,4 +230,12 @@ def _record(
     session.flush()
     session.add_all(ExplanationItem(explanation_id=explanation.id, **item) for item in items)
     session.flush()
+    note_opening(session, row, _test_images(session, items), OpeningKind.EXPLANATION)
     return {"explanation_id": explanation.id}
+
+
+def _test_images(session: Session, items: list[dict[str, Any]]) -> dict[int, int]:
+    """How many test images of each version were explained."""
+    ids = {item["image_id"] for item in items if item["image_id"] is not None}
+    query = select(Image.version_id, func.count()).where(Image.id.in_(ids), Image.split == Split.TEST)
+    return {row[0]: row[1] for row in session.execute(query.group_by(Image.version_id))}

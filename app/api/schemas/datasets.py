@@ -1,11 +1,12 @@
 """Uploads, datasets, their versions and images."""
 
 import datetime as dt
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from app.api.schemas.base import API, In, Out, file_url, named
+from app.services.uploads import Preview
 from models import (
     Dataset,
     DatasetState,
@@ -18,7 +19,7 @@ from models import (
     UploadKind,
     UploadState,
 )
-from models.specs import ImportSpec, Seed
+from models.specs import ConversionOptions, ImportSpec, LayoutOptions, Seed
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -28,8 +29,24 @@ class UploadIn(In):
 
     model_config = named(kind="archive", name="brain_mri.zip")
 
-    kind: UploadKind = Field(description="archive: one zip, tar or tar.gz; folder: files with their paths.")
-    name: Annotated[str, Field(min_length=1, max_length=300, description="The archive's or folder's own name.")]
+    kind: UploadKind = Field(
+        description="archive: one zip, tar, tar.gz or npz; folder: files with their paths; server: what lies on the server."
+    )
+    name: Annotated[
+        str | None,
+        Field(min_length=1, max_length=300, description="The archive's or folder's own name; not for server."),
+    ] = None
+    path: Annotated[
+        str | None,
+        Field(min_length=1, max_length=4096, description="For server only: the folder or archive, absolute."),
+    ] = None
+
+    @model_validator(mode="after")
+    def names_what_comes(self) -> "UploadIn":
+        needed, other = ("path", "name") if self.kind == UploadKind.SERVER else ("name", "path")
+        if getattr(self, needed) is None or getattr(self, other) is not None:
+            raise ValueError(f"An upload of the kind {self.kind} has a {needed}, and no {other}.")
+        return self
 
 
 class UploadOut(Out):
@@ -56,23 +73,85 @@ class IgnoredOut(Out):
     reason: str
 
 
+class TableOut(Out):
+    """The table whose rows name the images."""
+
+    paths: list[str] = Field(description="The tables: several if each lists other images under the same columns.")
+    num_rows: int
+    file_column: str
+    label_column: str | None
+    label_columns: list[str] = Field(description="Instead of label_column: columns of which one is 1 in each row.")
+    split_column: str | None
+    columns: list[str]
+    num_listed: int = Field(description="Images that have a row.")
+    num_missing: int = Field(description="Files that have a row and are not among the images.")
+
+
+class ColumnOut(Out):
+    """A column of the table."""
+
+    name: str
+    num_values: int = Field(description="Different values.")
+    examples: list[str] = Field(description="The first three; none once the upload is imported.")
+    may_be_groups: bool = Field(description="It could name patients: by its name, and since values come again.")
+    role: str = Field(description="file, label, split, or empty.")
+
+
+class GroupsOut(Out):
+    """Which images belong together."""
+
+    by: str | None = Field(description="The column.")
+    pattern: str | None
+    num_groups: int
+    without_group: int = Field(description="Images.")
+    largest: int = Field(description="Images in the largest group.")
+
+
 class PlanOut(Out):
     """What an import would make of an upload."""
 
+    kind: Literal["folders", "table", "npz"] = Field(description="What gives the classes.")
     summary: str = Field(description="The layout that was found, in words.")
     top: str = Field(description="The folder around everything; may be empty.")
-    brings_splits: bool = Field(description="The upload has train, val or test folders.")
+    brings_splits: bool = Field(description="The upload has train, val or test folders, or a column of splits.")
     classes: list[str]
     counts: dict[str, dict[str, int]] = Field(description="Images by class and split; `all` where no split is brought.")
     num_images: int
     empty: list[str] = Field(description="Folders that would be classes if they held images.")
     warnings: list[str]
+    needs: Literal["label_by"] | None = Field(description="The option without which there is nothing to import.")
+    table: TableOut | None
+    columns: list[ColumnOut]
+    groups: GroupsOut | None = Field(description="Null unless a column or a pattern is asked for.")
     ignored: list[IgnoredOut] = Field(description="Files that are left out, and why; the first 1,000.")
     num_ignored: int
     total_bytes: int
 
 
-class ImportIn(In):
+class PlanIn(LayoutOptions):
+    """How to read the upload; the import takes the same options."""
+
+    model_config = named(group_pattern="person_([0-9]+)")
+
+
+class GroupedOut(Out):
+    path: str
+    group: str
+
+
+class PreviewOut(PlanOut):
+    """A plan as asked for. Nothing of it is kept."""
+
+    grouped: list[GroupedOut] = Field(description="Ten images and their groups.")
+    ungrouped: list[str] = Field(description="Ten images without a group.")
+
+    @classmethod
+    def of(cls, preview: Preview) -> "PreviewOut":
+        grouped = [GroupedOut(path=path, group=group) for path, group in preview.grouped]
+        return cls(**preview.plan, grouped=grouped, ungrouped=preview.ungrouped)
+
+
+class ImportIn(LayoutOptions, ConversionOptions):
     """What to make of an upload whose plan was looked at."""
 
     model_config = named(name="brain-mri", seed=0)
@@ -81,7 +160,15 @@ class ImportIn(In):
     seed: Seed = 0
     train_percent: Annotated[int, Field(ge=1, le=98, description="Share for training, %.")] = 70
     val_percent: Annotated[int, Field(ge=1, le=98, description="Share for choosing the best epoch, %.")] = 10
-    keep_layout_splits: Annotated[bool, Field(description="Keep train / val / test folders as splits.")] = True
+    keep_layout_splits: Annotated[
+        bool, Field(description="Keep train / val / test folders, or those of a column, as splits.")
+    ] = True
+    split_by: Annotated[
+        Literal["units", "blocks"],
+        Field(
+            description="units: at random, patients and look-alikes together. blocks: runs of each class's file names."
+        ),
+    ] = "units"
 
     @model_validator(mode="after")
     def makes_a_spec(self) -> "ImportIn":
@@ -107,6 +194,12 @@ class VersionOut(Out):
     counts: dict[str, dict[str, int]] = Field(description="Images by class and split.")
     layout: dict[str, Any] = Field(description="What the importer found, and how it split.")
     manifest_sha256: str = Field(description="Covers path, label, group, split and pixels of every image.")
+    parent_number: int | None = Field(description="The version that this one changes.")
+    change: str = Field(description="What differs from it, in words.")
+    leaks: dict[str, int] | None = Field(
+        description="Patients, identical pictures and look-alikes that stand in several splits; null: not looked for."
+    )
+    is_current: bool = Field(description="New jobs use it.")
     created_at: dt.datetime
 
     @classmethod
@@ -114,7 +207,8 @@ class VersionOut(Out):
         return cls(
             id=version.id, dataset_id=version.dataset_id, number=version.number, classes=version.classes,
             channels=version.channels, num_images=version.num_images, counts=version.counts, layout=version.layout,
-            manifest_sha256=version.manifest_sha256, created_at=version.created_at,
+            manifest_sha256=version.manifest_sha256, parent_number=version.parent_number, change=version.change,
+            leaks=version.leaks, is_current=version.number == version.dataset.current_number, created_at=version.created_at,
         )  # fmt: skip
 
 
@@ -130,7 +224,7 @@ class DatasetOut(Out):
     description: str
     state: DatasetState
     job_id: int | None = Field(description="The import.")
-    version: VersionOut | None = Field(description="The newest; null until the import is done.")
+    version: VersionOut | None = Field(description="The current one; null until the import is done.")
     created_at: dt.datetime
     url: str
 
@@ -141,40 +235,6 @@ class DatasetOut(Out):
             job_id=dataset.job_id, version=VersionOut.of(version) if version else None,
             created_at=dataset.created_at, url=f"/datasets/{dataset.id}",
         )  # fmt: skip
-
-
-class SideOut(Out):
-    """The least and the greatest, pixels."""
-
-    min: int
-    max: int
-
-
-class SizesOut(Out):
-    width: SideOut
-    height: SideOut
-
-
-class DuplicatesOut(Out):
-    """Images whose pixels are equal to an earlier one's."""
-
-    images: int
-    groups: int
-    across_splits: int = Field(description="Groups that span splits.")
-    across_classes: int = Field(description="Groups that span classes.")
-
-
-class HealthOut(Out):
-    """What was measured of a version's images."""
-
-    num_images: int
-    counts: dict[str, dict[str, int]]
-    class_balance: dict[str, float] = Field(description="Each class's share of the images.")
-    sizes: SizesOut
-    modes: dict[str, int] = Field(description="Images by Pillow's mode of the file.")
-    bit_depths: dict[str, int]
-    duplicates: DuplicatesOut
-    refused: dict[str, int] = Field(description="Files left out, by kind.")
 
 
 class DatasetChange(In):
@@ -193,7 +253,9 @@ class ImageOut(Out):
     path: str = Field(description="As it was in the upload.")
     label: str
     split: Split
-    group: str | None = Field(description="Patient, where known.")
+    group: str | None = Field(description="Pseudonym of the patient, where known.")
+    cluster: int | None = Field(description="Group of copies and look-alikes in its version.")
+    conversion: str = Field(description="How the file's values became 8 bit.")
     width: int
     height: int
     mode: str
@@ -205,7 +267,7 @@ class ImageOut(Out):
     @classmethod
     def of(cls, image: Image, classes: list[str]) -> "ImageOut":
         return cls(
-            id=image.id, path=image.path, label=classes[image.label], split=Split(image.split), group=image.group,
+            id=image.id, path=image.path, label=classes[image.label], split=Split(image.split), group=image.group, cluster=image.cluster, conversion=image.conversion,
             width=image.width, height=image.height, mode=image.mode, bit_depth=image.bit_depth,
             pixel_sha256=image.pixel_sha256, url=f"{API}/images/{image.id}/content",
             thumbnail_url=file_url(image.thumbnail_sha256),
@@ -217,7 +279,9 @@ class RefusedOut(Out):
 
     id: int
     path: str
-    kind: str = Field(description="ignored: not an image of a class; broken: could not be read.")
+    kind: str = Field(
+        description="ignored: not an image of a class; broken: could not be read; duplicate: a test image again; excluded: by a person."
+    )
     reason: str
 
     @classmethod

@@ -173,6 +173,12 @@ class EvaluationOut(Out):
     split: Split
     classes: list[str]
     num_images: int
+    leaks: dict[str, int] | None = Field(
+        description="Tested images that training had seen: of known patients, identical, near; null: not looked for."
+    )
+    num_openings: int | None = Field(
+        description="How often the dataset's test images were looked at so far; null: other splits."
+    )
     report: dict[str, Any] = Field(
         description="Every metric with its interval, the confusion matrix, the per-class table."
     )
@@ -180,11 +186,11 @@ class EvaluationOut(Out):
     url: str
 
     @classmethod
-    def of(cls, row: Evaluation, *, dataset_id: int) -> "EvaluationOut":
+    def of(cls, row: Evaluation, *, dataset_id: int, num_openings: int | None) -> "EvaluationOut":
         return cls(
             id=row.id, job_id=row.job_id, classifier_id=row.classifier_id, dataset_id=dataset_id,
             version_id=row.version_id, split=Split(row.split), classes=row.classes, num_images=row.num_images,
-            report=row.report, created_at=row.created_at, url=f"/evaluations/{row.id}",
+            leaks=row.leaks, num_openings=num_openings, report=row.report, created_at=row.created_at, url=f"/evaluations/{row.id}",
         )  # fmt: skip
 
 

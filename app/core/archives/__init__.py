@@ -20,10 +20,10 @@ CHUNK = 1 << 20
 
 
 class Extracted(NamedTuple):
-    """An entry on our disk (`file`), or the reason why it is not (`problem`)."""
+    """An entry on our disk, or its bytes (`file`), or the reason why there is neither (`problem`)."""
 
     path: str
-    file: Path | None
+    file: Path | bytes | None
     problem: str | None
 
 
@@ -32,10 +32,13 @@ def list_members(archive: Path, *, limits: Limits) -> list[Member]:
     return unique(opened.member for opened in _open(archive, limits))
 
 
-def extract(archive: Path, folder: Path, *, wanted: Container[str], limits: Limits) -> Iterator[Extracted]:
+def extract(
+    archive: Path, folder: Path, *, wanted: Container[str], limits: Limits, in_memory: int = 0
+) -> Iterator[Extracted]:
     """Write the members whose paths are `wanted` into `folder`, one after the other, under numbers as names.
 
-    The caller may delete each file before it asks for the next.
+    Those of at most `in_memory` bytes are handed over as bytes instead. The caller may delete each file before it asks
+    for the next.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
@@ -43,7 +46,8 @@ def extract(archive: Path, folder: Path, *, wanted: Container[str], limits: Limi
         path = opened.member.path
         if path in wanted and path not in seen and opened.member.problem is None:
             seen.add(path)
-            yield _extract_one(opened, folder / f"{index:06d}")
+            is_small = 0 < opened.member.size <= in_memory
+            yield _read(opened) if is_small else _extract_one(opened, folder / f"{index:06d}")
 
 
 def _open(archive: Path, limits: Limits) -> Iterator[Opened]:
@@ -59,6 +63,14 @@ def _open(archive: Path, limits: Limits) -> Iterator[Opened]:
                 f"The file is no zip, tar or tar.gz archive (it begins with the bytes {start[:8].hex(' ') or 'of nothing'}).",
                 hint="Make a zip of the folder, or upload the folder itself.",
             )
+
+
+def _read(opened: Opened) -> Extracted:
+    path = opened.member.path
+    try:
+        return Extracted(path, b"".join(opened.chunks(CHUNK)), None)
+    except BadInputError as error:
+        return Extracted(path, None, error.detail)
 
 
 def _extract_one(opened: Opened, target: Path) -> Extracted:

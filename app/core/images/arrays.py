@@ -32,9 +32,9 @@ def is_grey(array: Pixels) -> bool:
     check_pixels(array)
     if array.shape[2] == 1:
         return True
-    red, green, blue = (array[..., channel] for channel in range(3))
-    if np.array_equal(red, green) and np.array_equal(green, blue):
+    if _has_equal_channels(array):
         return True
+    red, green, blue = (array[..., channel] for channel in range(3))
     spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     tolerance = GREY_TOLERANCE * (STEP_16_TO_8 if array.dtype == np.uint16 else 1)
     return bool(spread.max() <= tolerance)
@@ -46,8 +46,11 @@ def normalise(array: Pixels) -> Pixels:
     Idempotent. Grey content of three channels becomes its luma (ITU-R 601), which is the channel itself where the
     three are equal.
     """
-    if array.shape[-1] == 3 and is_grey(array):
-        array = _luma(array)
+    if array.shape[-1] == 3:
+        if _has_equal_channels(array):
+            array = array[..., :1].copy()
+        elif is_grey(array):
+            array = _luma(array)
     check_pixels(array)
     if array.dtype == np.uint8 or np.any(array % STEP_16_TO_8):
         return array
@@ -56,10 +59,14 @@ def normalise(array: Pixels) -> Pixels:
 
 def pixel_sha256(array: Pixels) -> str:
     """SHA-256 of the normalised pixels and their shape and depth: grey saved as RGB and as L agree."""
-    array = normalise(array)
+    return normal_sha256(normalise(array))
+
+
+def normal_sha256(array: Pixels) -> str:
+    """`pixel_sha256` of an array that is in normal form."""
     height, width, channels = array.shape
     digest = hashlib.sha256(f"{height}x{width}x{channels}:{8 * array.itemsize}:".encode())
-    digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
 
 
@@ -92,6 +99,11 @@ def from_image(image: Image.Image) -> Uint8:
     """(H, W, 1 or 3) uint8 of a Pillow image of mode L or RGB."""
     array: Uint8 = np.asarray(image, dtype=np.uint8)
     return array[..., None] if array.ndim == 2 else array
+
+
+def _has_equal_channels(array: Pixels) -> bool:
+    red, green, blue = (array[..., channel] for channel in range(3))
+    return np.array_equal(red, green) and np.array_equal(green, blue)
 
 
 def _luma(array: Pixels) -> Pixels:

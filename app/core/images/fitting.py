@@ -13,6 +13,12 @@ FILTER = Image.Resampling.LANCZOS  # Pillow widens it when shrinking, so nothing
 REDUCING_GAP = 3.0  # shrinks large images by whole factors first, to within rounding of the same
 
 
+def load_uint8(path: Path) -> Uint8:
+    """The stored PNG at `path` as (H, W, 1 or 3) uint8; 16 bit are scaled by their own percentiles (`to_uint8`)."""
+    with Image.open(path, formats=("PNG",)) as image:
+        return from_image(_from_16_bit(image) if image.mode.startswith("I") else image)
+
+
 def load_square(path: Path, *, image_size: int, channels: int, fit: Fit) -> Uint8:
     """The stored PNG at `path` as (image_size, image_size, channels) uint8; see `fit_square`.
 

@@ -12,21 +12,33 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import app
+from app.core.formats.conversion import Conversion
 
 MEMORY_BYTES = 3 * 2**30
 CPU_S = 30.0
 WALL_S = 120.0
+FILE_S = 3600.0
 THUMBNAIL_SIDE = 160
 READ_BYTES = 1 << 20
+KEPT_BYTES = 1 << 27
 
 
 class Prepared(NamedTuple):
-    """A decoded file, ready to be stored. png: the normalised pixels; channels: theirs; mode, bit_depth: the file's."""
+    """One image of a file, ready to be stored. png: its pixels, 8 bit, in normal form; channels: theirs; mode,
+    bit_depth: the file's; pixel_sha256: of the pixels before they became 8 bit.
+
+    group, series: patient and series as the file names them, to be hashed before they are written anywhere. The rest
+    is explained with `app.core.formats.conversion.Picture`. look: the fields of its
+    fingerprint; facts: see images.facts.
+    """
 
     width: int
     height: int
@@ -35,8 +47,18 @@ class Prepared(NamedTuple):
     bit_depth: int
     file_sha256: str
     pixel_sha256: str
+    look: list[str]  # app.core.fingerprints.Fingerprint
+    facts: dict[str, Any]
     png: bytes
     thumbnail: bytes
+    frame: str
+    group: str | None
+    series: str | None
+    position: float | None
+    label: int | None
+    split: str | None
+    conversion: str
+    metadata_kinds: str
 
 
 class Refused(NamedTuple):
@@ -46,7 +68,10 @@ class Refused(NamedTuple):
 
 
 class DecoderPool:
-    """`num_children` limited processes; `prepare` may be called from as many threads. A context manager."""
+    """`num_children` limited processes; files may be asked for from as many threads. A context manager.
+
+    cpu_s, wall_s: for one image. file_s: for all images of a file together.
+    """
 
     def __init__(
         self,
@@ -55,11 +80,12 @@ class DecoderPool:
         memory_bytes: int = MEMORY_BYTES,
         cpu_s: float = CPU_S,
         wall_s: float = WALL_S,
+        file_s: float = FILE_S,
         thumbnail: int = THUMBNAIL_SIDE,
     ) -> None:
         self._idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         self._children = [_Child(memory_bytes) for _ in range(num_children)]
-        self._cpu_s, self._wall_s, self._thumbnail = cpu_s, wall_s, thumbnail
+        self._cpu_s, self._wall_s, self._file_s, self._thumbnail = cpu_s, wall_s, file_s, thumbnail
         self._is_interrupted = False
         for child in self._children:
             self._idle.put(child)
@@ -83,27 +109,61 @@ class DecoderPool:
     def pids(self) -> list[int]:
         return [child.process.pid for child in self._children if child.process is not None]
 
-    def prepare(self, path: Path) -> Prepared | Refused:
-        """Decode the file at `path` in a child that is free; waits for one."""
+    def prepare(self, file: Path | bytes) -> Prepared | Refused:
+        """The only image of a file, converted as an import does by default; refused if it holds several."""
+        with closing(self.images(file, Conversion.default())) as images:
+            found = list(islice(images, 2))
+        refused = [each for each in found if isinstance(each, Refused)]
+        if refused or not found:
+            return refused[0] if refused else Refused("It holds no image.")
+        if len(found) > 1:
+            return Refused("It holds several images; send one of them as a file of its own.")
+        return found[0]
+
+    def images(self, file: Path | bytes, conversion: Conversion) -> Generator[Prepared | Refused, None, None]:
+        """The images of a file, or of its bytes, one after another, decoded in a child that is free; waits for one.
+
+        A Refused ends it, and speaks of the file as a whole: what came before is not to be used.
+        """
         child = self._idle.get()
+        is_over = False
         try:
             if self._is_interrupted:
-                return Refused("The import was interrupted.")
-            return self._ask(child, path)
+                yield Refused("The import was interrupted.")
+            else:
+                for image in self._ask(child, file, conversion):
+                    is_over = isinstance(image, Refused)
+                    yield image
+            is_over = True
         finally:
+            if not is_over:
+                child.stop()  # its answers to this file must not be taken for those to the next
             self._idle.put(child)
 
-    def _ask(self, child: "_Child", path: Path) -> Prepared | Refused:
-        request = {"path": str(path), "cpu_s": self._cpu_s, "thumbnail": self._thumbnail}
+    def _ask(self, child: "_Child", file: Path | bytes, conversion: Conversion) -> Iterator[Prepared | Refused]:
+        sent = b"" if isinstance(file, Path) else file
+        request = {
+            "path": str(file) if isinstance(file, Path) else None,
+            "bytes": len(sent),
+            "conversion": conversion._asdict(),
+            "cpu_s": self._cpu_s,
+            "thumbnail": self._thumbnail,
+        }
+        last = time.monotonic() + self._file_s
         try:
-            child.send(request)
-            about = child.receive(self._wall_s)
+            child.send(request, sent)
+            while not (about := child.receive(min(time.monotonic() + self._wall_s, last))).get("end"):
+                yield Prepared(**about)
         except TimeoutError:
             child.stop()
-            return Refused(f"Decoding it took more than {self._wall_s:g} s.")
+            limit_s = self._wall_s if time.monotonic() < last else self._file_s
+            yield Refused(f"Decoding it took more than {limit_s:g} s.")
+            return
         except EOFError:
-            return Refused(self._why_it_died(child.stop()))
-        return Refused(about["reason"]) if "reason" in about else Prepared(**about)
+            yield Refused(self._why_it_died(child.stop()))
+            return
+        if about["reason"]:
+            yield Refused(about["reason"])
 
     def _why_it_died(self, status: int) -> str:
         if status == -signal.SIGXCPU:
@@ -119,27 +179,28 @@ class _Child:
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
+        self._unread = bytearray()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def send(self, request: dict[str, Any]) -> None:
+    def send(self, request: dict[str, Any], sent: bytes) -> None:
         line = json.dumps(request).encode() + b"\n"
         if self.process is not None and self.process.poll() is not None:
             self.stop()  # it died while idle: no fault of this file
         if self.process is None:
             self.process = _start(self._memory_bytes)
         try:
-            os.write(_fileno(self.process.stdin), line)  # shorter than a pipe's atomic write
+            _write(_fileno(self.process.stdin), line + sent)
         except BrokenPipeError as error:
             raise EOFError from error
 
-    def receive(self, wall_s: float) -> dict[str, Any]:
-        """One answer; raises EOFError if the child died and TimeoutError after `wall_s` seconds."""
-        deadline = time.monotonic() + wall_s
+    def receive(self, deadline: float) -> dict[str, Any]:
+        """One part of an answer; EOFError if the child died, TimeoutError if it has not come by `deadline` (monotonic)."""
         (length,) = struct.unpack("<I", self._read(4, deadline))
         about: dict[str, Any] = json.loads(self._read(length, deadline))
-        png, thumbnail = about.pop("sizes")
-        if "reason" not in about:
-            about |= {"png": self._read(png, deadline), "thumbnail": self._read(thumbnail, deadline)}
+        png_bytes, thumbnail_bytes = about.pop("sizes")
+        if not about.get("end"):
+            about["png"] = self._read(png_bytes, deadline)
+            about["thumbnail"] = self._read(thumbnail_bytes, deadline) if thumbnail_bytes else about["png"]
         return about
 
     def kill(self) -> None:
@@ -150,6 +211,7 @@ class _Child:
     def stop(self) -> int:
         """End and reap the process; its exit status, or 0 if there was none."""
         process, self.process = self.process, None
+        self._unread.clear()
         if process is None:
             return 0
         for pipe in (process.stdin, process.stdout):
@@ -163,16 +225,17 @@ class _Child:
 
     def _read(self, num_bytes: int, deadline: float) -> bytes:
         assert self.process is not None
-        source, parts = _fileno(self.process.stdout), []
-        while num_bytes:
+        source = _fileno(self.process.stdout)
+        while len(self._unread) < num_bytes:
             if not select.select([source], [], [], max(deadline - time.monotonic(), 0))[0]:
                 raise TimeoutError
-            part = os.read(source, min(num_bytes, READ_BYTES))
+            part = os.read(source, READ_BYTES)
             if not part:
                 raise EOFError
-            parts.append(part)
-            num_bytes -= len(part)
-        return b"".join(parts)
+            self._unread += part
+        taken = bytes(self._unread[:num_bytes])
+        del self._unread[:num_bytes]
+        return taken
 
 
 def _start(memory_bytes: int) -> subprocess.Popen[bytes]:
@@ -182,6 +245,9 @@ def _start(memory_bytes: int) -> subprocess.Popen[bytes]:
         "PATH": os.environ.get("PATH", ""),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        # glibc would give the memory of every image back and ask for it again, page by page.
+        "MALLOC_MMAP_THRESHOLD_": str(KEPT_BYTES),
+        "MALLOC_TRIM_THRESHOLD_": str(KEPT_BYTES),
     }
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "app.core.images.child", str(memory_bytes)],
@@ -191,6 +257,13 @@ def _start(memory_bytes: int) -> subprocess.Popen[bytes]:
         env=environment,
         cwd="/",
     )
+
+
+def _write(target: int, data: bytes) -> None:
+    """All of it; an idle child reads whatever comes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(target, view) :]
 
 
 def _fileno(pipe: Any) -> int:

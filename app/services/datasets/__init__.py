@@ -1,7 +1,9 @@
-"""Datasets: importing them, looking at them, renaming and deleting them."""
+"""Datasets: importing them, looking at them, changing them into new versions, and what can be trusted about them."""
 
+from app.services.datasets import copies, health, leaks, openings
 from app.services.datasets.changing import delete, describe, rename
 from app.services.datasets.importing import prepare_import, request_import
+from app.services.datasets.leaks import need_no_leaks
 from app.services.datasets.looking import (
     by_name,
     current_version,
@@ -12,11 +14,14 @@ from app.services.datasets.looking import (
     listing,
     refused,
     version,
+    version_of,
     versions,
 )
+from app.services.datasets.revising import change, difference, request_check
 from app.services.datasets.summaries import Duplicates, Summary, summary
 
 __all__ = [
-    "Duplicates", "Summary", "by_name", "current_version", "current_versions", "delete", "describe", "get", "image",
-    "images", "listing", "prepare_import", "refused", "rename", "request_import", "summary", "version", "versions",
+    "Duplicates", "Summary", "by_name", "change", "copies", "current_version", "current_versions", "delete", "describe", "difference",
+    "get", "health", "image", "images", "leaks", "listing", "need_no_leaks", "openings", "prepare_import", "refused", "rename",
+    "request_check", "request_import", "summary", "version", "version_of", "versions",
 ]  # fmt: skip

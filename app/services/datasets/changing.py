@@ -18,12 +18,14 @@ from app.services.identity import Identity
 from app.services.rows import clean_name, count, note, refuse_if_a_job_needs
 from models import (
     FINISHED,
+    Artifact,
     Checkpoint,
     Classifier,
     Dataset,
     DatasetVersion,
     Evaluation,
     ExplanationItem,
+    Fingerprint,
     Image,
     Job,
     JobKind,
@@ -63,6 +65,7 @@ def delete(session: Session, who: Identity, dataset: Dataset, *, storage: Storag
     refuse_if_a_job_needs(session, who, option="dataset_id", row_id=dataset.id, noun="dataset")
     note(session, who, "delete", dataset)
     keys = _delete_rows(session, dataset)
+    _forget_looks(session, keys - references.named(session, keys))
     if not _an_import_is_under_way(session):  # it may have just stored a file of the same content
         unused = keys - references.named(session, keys)
         after_commit(session, lambda: _delete_files(storage, unused))
@@ -92,14 +95,34 @@ def _refuse_if_used(session: Session, dataset: Dataset) -> None:
 
 
 def _delete_rows(session: Session, dataset: Dataset) -> set[str]:
-    """Delete the dataset's rows; returns the storage keys its images had."""
+    """Delete the dataset's rows; returns the storage keys of its images and of what its checks drew of them."""
     mine = select(DatasetVersion.id).where(DatasetVersion.dataset_id == dataset.id)
     pairs = session.execute(select(Image.stored_sha256, Image.thumbnail_sha256).where(Image.version_id.in_(mine)))
-    keys = {key for pair in pairs for key in pair}
+    keys = {key for pair in pairs for key in pair} | _delete_drawings(session, dataset)
     session.execute(sql_delete(Image).where(Image.version_id.in_(mine)))
     session.execute(sql_delete(RefusedFile).where(RefusedFile.version_id.in_(mine)))
     session.delete(dataset)
     session.flush()
+    return keys
+
+
+def _forget_looks(session: Session, keys: Collection[str]) -> None:
+    """Delete what is known of pictures that no row names any more: a fingerprint shows a patient in small."""
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), references.AT_ONCE):
+        part = ordered[start : start + references.AT_ONCE]
+        session.execute(sql_delete(Fingerprint).where(Fingerprint.stored_sha256.in_(part)))
+
+
+def _delete_drawings(session: Session, dataset: Dataset) -> set[str]:
+    """Delete what checks drew of the dataset; returns its storage keys. The mean image of a small class shows its patients."""
+    checks = select(Job.id).where(
+        Job.project_id == dataset.project_id,
+        Job.kind == JobKind.CHECK_DATASET,
+        Job.spec["dataset_id"].as_integer() == dataset.id,
+    )
+    keys = set(session.scalars(select(Artifact.sha256).where(Artifact.job_id.in_(checks))))
+    session.execute(sql_delete(Artifact).where(Artifact.job_id.in_(checks)))
     return keys
 
 

@@ -9,6 +9,7 @@ from app.core.errors import ConflictError
 from app.services.datasets.names import make_room, refuse_taken, taken
 from app.services.identity import Identity
 from app.services.rows import clean_name, owned, refuse_if_a_job_needs
+from app.services.uploads import check_options
 from models import Dataset, Job, Upload, UploadState
 from models.specs import ImportSpec
 
@@ -22,6 +23,7 @@ def prepare_import(session: Session, who: Identity, spec: ImportSpec) -> tuple[I
         raise ConflictError(
             f"Upload {upload.id} has no plan yet.", hint="Look at its plan first; it says what would be imported."
         )
+    check_options(upload, spec)
     refuse_if_a_job_needs(session, who, option="upload_id", row_id=upload.id, noun="upload")
     spec = spec.model_copy(update={"name": clean_name(spec.name)})
     refuse_taken(session, who.project_id, spec.name)

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.errors import NotFoundError
+from app.core.errors import ConflictError, NotFoundError
+from app.services.datasets import openings
 from app.services.identity import Identity
 from app.services.paging import Page, page
 from app.services.rows import LARGEST_ID, owned
@@ -39,19 +40,15 @@ def listing(
 
 
 def current_version(session: Session, dataset: Dataset) -> DatasetVersion | None:
-    """The newest version; None while there is none."""
+    """The version that new jobs use; None while there is none."""
     return current_versions(session, [dataset]).get(dataset.id)
 
 
 def current_versions(session: Session, datasets: Collection[Dataset]) -> dict[int, DatasetVersion]:
-    """The newest version of each dataset that has one, by the dataset's id."""
+    """The current version of each dataset that has one, by the dataset's id."""
     ids = [dataset.id for dataset in datasets]
-    newest = (
-        select(func.max(DatasetVersion.id))
-        .where(DatasetVersion.dataset_id.in_(ids))
-        .group_by(DatasetVersion.dataset_id)
-    )
-    versions = session.scalars(select(DatasetVersion).where(DatasetVersion.id.in_(newest)))
+    query = select(DatasetVersion).join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+    versions = session.scalars(query.where(Dataset.id.in_(ids), DatasetVersion.number == Dataset.current_number))
     return {version.dataset_id: version for version in versions}
 
 
@@ -68,17 +65,43 @@ def version(session: Session, version_id: int) -> DatasetVersion:
     return found
 
 
+def version_of(session: Session, dataset: Dataset, number: int | None) -> DatasetVersion:
+    """The dataset's version of this number, the current one for None; an error that says why there is none."""
+    found = versions(session, dataset)
+    if not found:
+        raise ConflictError(
+            f"Dataset {dataset.name!r} is {dataset.state}: it has no images yet.", hint="Wait for its import."
+        )
+    wanted = dataset.current_number if number is None else number
+    version = next((each for each in found if each.number == wanted), None)
+    if version is None:
+        raise NotFoundError(f"Dataset {dataset.name!r} has no version {wanted}; the newest is {found[0].number}.")
+    return version
+
+
 def images(
     session: Session,
     version: DatasetVersion,
     *,
     split: Split | str | None = None,
     label: int | None = None,
+    opening_id: int | None = None,
+    to_explain: bool = False,
     cursor: str | None = None,
     limit: int = 50,
 ) -> Page[Image]:
-    """In the order of their paths; of one split or class (its index) only if given."""
+    """In the order of their paths; of one split or class (its index) only if given.
+
+    Locked test images are left out, and asked for alone they are refused (LockedError), unless `opening_id` counts the look;
+    or `to_explain`: they are offered for an explanation, which counts itself.
+    """
     query = select(Image).where(Image.version_id == version.id)
+    if to_explain:
+        pass
+    elif split == Split.TEST:
+        openings.need_open(session, version, opening_id)
+    elif split is None and openings.lock(session, version).is_locked:
+        query = query.where(Image.split != Split.TEST)
     if split is not None:
         query = query.where(Image.split == split)
     if label is not None:

@@ -25,7 +25,10 @@ def test_a_dataset_says_what_is_in_it(web: Any, lab: Lab) -> None:
 
 
 def test_images_are_found_by_split_and_class(web: Any, lab: Lab) -> None:
-    found = web.get(f"/api/v1/datasets/{lab.dataset}/images?split=test&label=ring").json()["items"]
+    locked = web.get(f"/api/v1/datasets/{lab.dataset}/images?split=test")
+    assert (locked.status_code, locked.json()["title"]) == (423, "This is locked")
+    look = web.post(f"/api/v1/datasets/{lab.dataset}/openings", json={"kind": "listing"}).json()["id"]
+    found = web.get(f"/api/v1/datasets/{lab.dataset}/images?split=test&label=ring&opening={look}").json()["items"]
     assert [(image["split"], image["label"]) for image in found] == [("test", "ring")] * 2
     wrong = web.get(f"/api/v1/datasets/{lab.dataset}/images?label=cube")
     assert (wrong.status_code, wrong.json()["errors"][0]) == (

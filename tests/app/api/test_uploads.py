@@ -2,10 +2,12 @@
 
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.core.config import Settings
 from app.core.images import encode_png
 from app.main import UPLOADS_A_MINUTE
 from tests import factories
@@ -93,6 +95,85 @@ class TestAnArchive:
         assert answer.headers["upload-offset"] == "5000000"
 
 
+class TestAPlanByOtherOptions:
+    TABLE = b"file,label,patient_id\n1.png,x,Erika 1\n2.png,x,Erika 1\n3.png,y,Erika 2\n"
+
+    def planned(self, web: Any) -> str:
+        path = started(web, "folder")
+        files = [*batch("t/1.png", "t/2.png", "t/3.png"), ("files", ("t/labels.csv", self.TABLE))]
+        web.post(f"{path}/files", files=files)
+        web.get(f"{path}/plan")
+        return path
+
+    def test_says_which_column_could_name_patients(self, web: Any) -> None:
+        plan = web.get(f"{self.planned(web)}/plan").json()
+        assert (plan["kind"], plan["classes"], plan["groups"], plan["needs"]) == ("table", ["x", "y"], None, None)
+        assert plan["columns"][2] == {
+            "name": "patient_id", "num_values": 2, "examples": ["Erika 1", "Erika 2"], "may_be_groups": True, "role": "",
+        }  # fmt: skip
+        assert plan["table"]["file_column"] == "file"
+
+    def test_groups_by_a_column_or_a_pattern_and_keeps_nothing(self, web: Any) -> None:
+        path = self.planned(web)
+        preview = web.post(f"{path}/plan", json={"group_by": "patient_id"}).json()
+        assert preview["groups"] == {
+            "by": "patient_id",
+            "pattern": None,
+            "num_groups": 2,
+            "without_group": 0,
+            "largest": 2,
+        }
+        assert preview["grouped"][0] == {"path": "t/1.png", "group": "Erika 1"}
+        preview = web.post(f"{path}/plan", json={"group_pattern": "([12]).png"}).json()
+        assert (preview["groups"]["num_groups"], preview["ungrouped"]) == (2, ["t/3.png"])
+        assert web.get(f"{path}/plan").json()["groups"] is None
+
+    @pytest.mark.parametrize(("body", "pointer", "says"), [
+        ({"group_pattern": "(a"}, "/group_pattern", "is no regular expression"),
+        ({"group_by": "age"}, "/group_by", "has no column 'age'"),
+        ({"label_by": "age"}, "/label_by", "is not in t/labels.csv"),
+        ({"group_by": "a", "group_pattern": "b"}, "", "not from both"),
+        ({"group": "a"}, "/group", ""),
+    ])  # fmt: skip
+    def test_that_cannot_be_is_refused_with_a_pointer(
+        self, web: Any, body: dict[str, str], pointer: str, says: str
+    ) -> None:
+        path = self.planned(web)
+        for answer in (web.post(f"{path}/plan", json=body), web.post(f"{path}/import", json=body | {"name": "x"})):
+            assert answer.status_code == 422
+            assert answer.json()["errors"][0]["pointer"] == f"#{pointer}"
+        assert says in web.post(f"{path}/plan", json=body).text
+
+
+class TestOnTheServer:
+    @pytest.fixture
+    def settings(self, tmp_path: Path, database_url: str) -> Settings:
+        return Settings(
+            _env_file=None, data_dir=tmp_path / "data", database_url=database_url, import_roots=str(tmp_path / "server")
+        )
+
+    def test_a_path_is_an_upload_that_needs_no_files(self, web: Any, tmp_path: Path) -> None:
+        for name in ("disc", "ring"):
+            (tmp_path / "server" / name).mkdir(parents=True)
+            (tmp_path / "server" / name / "1.png").write_bytes(drawn(0, 1))
+        answer = web.post("/api/v1/uploads", json={"kind": "server", "path": str(tmp_path / "server")})
+        assert (answer.status_code, answer.json()["name"]) == (201, str(tmp_path / "server"))
+        assert web.get(f"{answer.headers['location']}/plan").json()["num_images"] == 2
+        assert web.get(answer.headers["location"]).json()["num_files"] == 2
+
+    def test_a_path_elsewhere_is_refused_with_a_pointer(self, web: Any) -> None:
+        answer = web.post("/api/v1/uploads", json={"kind": "server", "path": "/etc"})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/path")
+        assert "PHANTOM_IMPORT_ROOTS" in answer.json()["hint"]
+
+    @pytest.mark.parametrize("body", [
+        {"kind": "server"}, {"kind": "server", "name": "x"}, {"kind": "server", "name": "x", "path": "/etc"},
+        {"kind": "folder"}, {"kind": "folder", "name": "x", "path": "/etc"},
+    ])  # fmt: skip
+    def test_a_path_goes_with_that_kind_only(self, web: Any, body: dict[str, str]) -> None:
+        assert web.post("/api/v1/uploads", json=body).status_code == 422
+
+
 def test_an_import_is_a_job(web: Any) -> None:
     path = started(web, "folder")
     web.post(f"{path}/files", files=batch("disc/1.png", "ring/1.png"))
@@ -108,6 +189,18 @@ def test_an_import_is_a_job(web: Any) -> None:
 def test_an_import_whose_shares_leave_nothing_to_test_on_is_refused(web: Any) -> None:
     answer = web.post(f"{started(web, 'folder')}/import", json={"name": "x", "train_percent": 80, "val_percent": 20})
     assert (answer.status_code, "leave nothing to test on" in answer.json()["detail"]) == (422, True)
+
+
+def test_how_images_are_converted_is_part_of_the_job(web: Any) -> None:
+    path = started(web, "folder")
+    web.post(f"{path}/files", files=batch("disc/1.png", "ring/1.png"))
+    web.get(f"{path}/plan")
+    window = {"scaling": "window", "window_low": -160, "window_high": 240}
+    refused = web.post(f"{path}/import", json={"name": "shapes", **window, "window_high": -200})
+    assert (refused.status_code, "the end must be larger" in refused.json()["detail"]) == (422, True)
+    job = web.post(f"{path}/import", json={"name": "shapes", **window, "slice_axis": "x"}).json()
+    assert {name: job["spec"][name] for name in window} == window
+    assert (job["spec"]["slice_axis"], job["spec"]["percentile_high"]) == ("x", 99.5)
 
 
 def test_an_upload_that_was_discarded_takes_nothing_more(web: Any) -> None:

@@ -3,6 +3,8 @@ import io
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -11,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
+from pydicom.uid import JPEG2000Lossless
 
 from app.core.errors import BadInputError
+from app.core.formats.conversion import Conversion
 from app.core.images import (
     DecoderPool,
     Prepared,
@@ -28,6 +32,8 @@ from app.core.images import (
     thumbnail_png,
     to_uint8,
 )
+from tests.dicoms import dataset, dicom
+from tests.dicoms import saved as dicom_bytes
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)[..., None]  # (16, 16, 1)
 COLOUR = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
@@ -275,6 +281,12 @@ class TestFit:
         assert load_square(tmp_path / "8.png", image_size=4, channels=3, fit="pad").shape == (4, 4, 3)
 
 
+def peak_mb(pid: int) -> float:
+    """The most memory that a process has held so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+
+
 class TestPool:
     def test_prepares_what_is_stored(self, tmp_path: Path):
         exif = Image.Exif()
@@ -348,6 +360,99 @@ class TestPool:
         assert "Max core file size        0 " in limits
         assert "PHANTOM" not in environment
         assert "HOME" not in environment
+
+    def test_streams_the_images_of_a_volume(self, tmp_path: Path):
+        volume = np.random.default_rng(0).integers(0, 256, (60, 512, 512), dtype=np.uint8)
+        np.savez(tmp_path / "x.npz", train_images=volume, train_labels=np.arange(60))
+        with DecoderPool(1) as pool:
+            pool.prepare(saved(tmp_path, grey_image()))
+            before = peak_mb(pool.pids[0])
+            images = list(pool.images(tmp_path / "x.npz", Conversion.default()))
+            assert peak_mb(pool.pids[0]) - before < 12  # of 15 MB of pixels, one is in memory at a time
+        assert [image.frame for image in images][::59] == ["train 00000", "train 00059"]
+        assert [image.label for image in images] == list(range(60))
+        assert all(
+            np.array_equal(np.asarray(Image.open(io.BytesIO(image.png))), pixels)
+            for image, pixels in zip(images, volume, strict=True)
+        )
+        assert Image.open(io.BytesIO(images[0].thumbnail)).size == (160, 160)
+
+    def test_an_answer_that_nobody_reads_to_its_end_is_not_taken_for_the_next(self, tmp_path: Path):
+        np.savez(tmp_path / "x.npz", train_images=np.zeros((500, 64, 64), np.uint8), train_labels=np.zeros(500, int))
+        with DecoderPool(1) as pool:
+            assert pool.prepare(tmp_path / "x.npz") == Refused(
+                "It holds several images; send one of them as a file of its own."
+            )
+            prepared = pool.prepare(saved(tmp_path, grey_image()))
+        assert isinstance(prepared, Prepared)
+        assert (prepared.frame, prepared.pixel_sha256) == ("", pixel_sha256(RAMP))
+
+    def test_a_refusal_costs_no_child_even_if_nobody_reads_on(self, tmp_path: Path):
+        with DecoderPool(1) as pool:
+            pool.prepare(saved(tmp_path, grey_image()))
+            pids = pool.pids
+            assert isinstance(next(pool.images(b"no image", Conversion.default())), Refused)
+            pool.prepare(saved(tmp_path, grey_image()))
+            assert pool.pids == pids
+
+    @pytest.mark.parametrize(("pixels", "side"), [
+        (np.zeros((256, 256), np.uint8), 256), (np.zeros((257, 257), np.uint8), 160), (np.zeros((90, 100), np.uint8), 100),
+        (np.random.default_rng(0).integers(0, 256, (256, 256), dtype=np.uint8), 160),  # noise: more than 32 kB
+    ])  # fmt: skip
+    def test_an_image_that_is_small_enough_is_its_own_thumbnail(self, tmp_path: Path, pixels, side: int):
+        with DecoderPool(1) as pool:
+            prepared = pool.prepare(saved(tmp_path, Image.fromarray(pixels)))
+        assert isinstance(prepared, Prepared)
+        assert max(Image.open(io.BytesIO(prepared.thumbnail)).size) == side
+        assert (prepared.thumbnail is prepared.png) == (side == max(pixels.shape))
+
+    def test_takes_bytes_as_well_as_files(self, tmp_path: Path):
+        large = encode_png(np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8))  # 2.4 MB
+        (tmp_path / "x.png").write_bytes(large)
+        with DecoderPool(1) as pool:
+            assert pool.prepare(large) == pool.prepare(tmp_path / "x.png")
+
+    def test_a_file_that_is_damaged_in_the_middle_is_refused_after_its_first_images(self, tmp_path: Path):
+        np.savez(tmp_path / "x.npz", train_images=np.zeros((9, 5, 5), np.uint8), train_labels=np.zeros(9, int))
+        data = (tmp_path / "x.npz").read_bytes()
+        (tmp_path / "x.npz").write_bytes(
+            data[:300] + bytes([data[300] ^ 255]) + data[301:]
+        )  # the checksum no longer fits
+        with DecoderPool(1) as pool:
+            *_, last = pool.images(tmp_path / "x.npz", Conversion.default())
+            assert isinstance(last, Refused)
+            assert isinstance(pool.prepare(saved(tmp_path, grey_image())), Prepared)
+
+    def test_all_images_of_a_file_together_have_a_limit(self, tmp_path: Path):
+        np.savez(tmp_path / "x.npz", train_images=np.zeros((5000, 64, 64), np.uint8), train_labels=np.zeros(5000, int))
+        with DecoderPool(1, file_s=0.5) as pool:
+            *_, last = pool.images(tmp_path / "x.npz", Conversion.default())
+        assert last == Refused("Decoding it took more than 0.5 s.")
+
+    def test_a_dicom_file_that_needs_too_much_memory_is_refused(self, tmp_path: Path):
+        (tmp_path / "x").write_bytes(dicom(np.zeros((7000, 7000), np.uint16)))
+        with DecoderPool(1, memory_bytes=600 * 2**20) as pool:
+            refused = pool.prepare(tmp_path / "x")
+        assert isinstance(refused, Refused)
+        assert "memory" in refused.reason
+
+    def test_a_dicom_file_whose_compressed_image_is_larger_than_its_tags_say_is_refused(self):
+        made = dataset(np.random.default_rng(0).integers(0, 4096, (64, 64), dtype=np.uint16))
+        made.compress(JPEG2000Lossless, generate_instance_uid=False)
+        data = bytearray(dicom_bytes(made))
+        sizes = data.index(b"\xff\x51") + 6  # of the image, and 16 bytes on, of its tile
+        data[sizes : sizes + 8] = data[sizes + 16 : sizes + 24] = (60_000).to_bytes(4) * 2
+        with DecoderPool(1) as pool:
+            refused = pool.prepare(bytes(data))
+        assert isinstance(refused, Refused)
+        assert "damaged, or needs too much memory" in refused.reason
+
+    def test_plain_images_need_neither_pydicom_nor_nibabel(self):
+        program = (
+            "import sys, app.core.images.child\n"
+            "assert not {'pydicom', 'nibabel', 'gdcm', 'sqlalchemy', 'pydantic', 'scipy'} & set(sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
 
     def test_no_child_is_left_behind(self, tmp_path: Path):
         with DecoderPool(2) as pool:

@@ -6,18 +6,11 @@ from app.core.archives import Member
 from app.core.errors import BadInputError
 from app.core.layouts import Layout, detect
 from models import Split
+from tests.app.core.layout_files import InMemory, found_in, images, many, reasons
 
 
 def found(*paths: str) -> Layout:
-    return detect(Member(path, 0 if path.endswith("/") else 100) for path in paths)
-
-
-def many(folder: str, number: int = 12, suffix: str = ".png") -> list[str]:
-    return [f"{folder}/{i:03d}{suffix}" for i in range(number)]
-
-
-def reasons(layout: Layout) -> dict[str, str]:
-    return dict(layout.ignored)
+    return found_in(images(*paths))
 
 
 class TestClassFolders:
@@ -110,13 +103,13 @@ class TestSplitFolders:
 
 
 @pytest.mark.parametrize(("path", "says"), [
-    ("README.md", "ending .md"), ("labels.csv", "ending .csv"), ("a/notes", "no ending"), ("a/Thumbs.db", "Windows"),
+    ("README.md", "ending .md"), ("labels.xlsx", "save it as CSV"), ("notes.csv", "only one column"), ("a/notes", "no ending"), ("a/Thumbs.db", "Windows"),
     ("a/desktop.ini", "Windows"), ("a/.DS_Store", "hidden"), ("a/._001.png", "hidden"), (".cache/a/1.png", "hidden"),
-    ("__MACOSX/a/._1.png", "macOS"), ("a/more.zip", "not opened"), ("a/scan.nii.gz", "not opened"), ("a/clip.gif", "ending .gif"),
+    ("__MACOSX/a/._1.png", "macOS"), ("a/more.zip", "not opened"), ("a/scan.tar.gz", "not opened"), ("a/clip.gif", "ending .gif"),
     ("loose.png", "beside the class folders"),
 ])  # fmt: skip
 def test_what_is_no_image_of_a_class_is_ignored_with_the_reason(path: str, says: str):
-    layout = found(*many("a"), *many("b"), path)
+    layout = found_in({**images(*many("a"), *many("b")), path: "text" if path.endswith((".csv", "/notes")) else 100})
     assert says in reasons(layout)[path]
     assert layout.classes == ["a", "b"]
 
@@ -127,13 +120,20 @@ def test_an_empty_file_and_a_problem_of_the_archive_are_ignored_with_the_reason(
             *(Member(path, 5) for path in many("a")),
             Member("a/e.png", 0),
             Member("a/l.png", 9, "It is a link to another file."),
-        ]
+        ],
+        InMemory({}),
     )
     assert reasons(layout) == {"a/e.png": "The file is empty.", "a/l.png": "It is a link to another file."}
 
 
+def test_a_file_that_is_there_twice_counts_once():
+    twice = [Member("a/1.png", 5), Member("a/1.png", 5, "Its name is there twice."), Member("b/1.png", 5)]
+    layout = detect(twice, InMemory({}))
+    assert (layout.num_images, reasons(layout)) == (2, {"a/1.png": "Its name is there twice."})
+
+
 @pytest.mark.parametrize(("paths", "says"), [
-    ([], "holds no files"), (["a/"], "holds no files"), (["1.png", "2.png", "labels.csv"], "All 2 images lie side by side"),
+    ([], "holds no files"), (["a/"], "holds no files"), (["1.png", "2.png"], "All 2 images lie side by side"),
     (["a/1.gif", "a/2.gif", "b/x.txt"], "None of the 3 files can be read as an image (2 .gif, 1 .txt)"),
 ])  # fmt: skip
 def test_an_upload_without_a_usable_class_is_refused_with_what_was_found_and_what_is_accepted(
@@ -144,3 +144,16 @@ def test_an_upload_without_a_usable_class_is_refused_with_what_was_found_and_wha
     assert says in caught.value.detail
     assert "class folders that hold images" in caught.value.hint
     assert "train/glioma/001.png" in caught.value.hint
+
+
+class TestDicomWithoutEnding:
+    FILE = bytes(128) + b"DICM" + bytes(200)
+
+    def test_is_an_image_as_are_files_named_by_identifiers(self):
+        layout = found_in({"ct/IM0001": self.FILE, "ct/1.2.840.113619.2": 100, "mr/IM0001": 100, "mr/notes.txt": 10})
+        assert [image.path for image in layout.images] == ["ct/1.2.840.113619.2", "ct/IM0001", "mr/IM0001"]
+        assert layout.classes == ["ct", "mr"]
+
+    def test_other_files_without_ending_are_none(self):
+        layout = found_in({**images(*many("a")), "a/LICENSE": "text " * 50})
+        assert "no ending" in reasons(layout)["a/LICENSE"]

@@ -1,4 +1,5 @@
 from collections import defaultdict
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +16,12 @@ def dealt(items: list[Item], seed: int = 0) -> list[Split | None]:
     return assign(items, seed=seed, train_percent=70, val_percent=10)
 
 
+def item(pixels: str, label: int, split: Split | None = None, unit: str = "", order: int = 0) -> Item:
+    return Item(pixels, unit or pixels, label, split, order)
+
+
 def loose(label: int, number: int, split: Split | None = None, prefix: str = "") -> list[Item]:
-    return [Item(f"{prefix}{label}-{i}", label, split) for i in range(number)]
+    return [item(f"{prefix}{label}-{i}", label, split) for i in range(number)]
 
 
 @pytest.mark.parametrize(("number", "train", "val", "test"), [
@@ -34,10 +39,10 @@ def test_another_seed_deals_otherwise_and_the_same_seed_the_same():
 
 
 def test_copies_stay_together():
-    items = [Item(f"{i % 20}", 0, None) for i in range(68)]
+    items = [item(f"{i % 20}", 0) for i in range(68)]
     sides = defaultdict(set)
-    for item, split in zip(items, dealt(items), strict=True):
-        sides[item.key].add(split)
+    for each, split in zip(items, dealt(items), strict=True):
+        sides[each.pixels].add(split)
     assert all(len(splits) == 1 for splits in sides.values())
 
 
@@ -55,9 +60,9 @@ class TestALayoutThatBringsSplits:
     def test_loses_the_training_copy_of_a_test_image(self):
         items = [
             *loose(0, 5, TRAIN, "a"),
-            Item("leak", 0, TRAIN),
-            Item("leak", 0, VAL),
-            Item("leak", 0, TEST),
+            item("leak", 0, TRAIN),
+            item("leak", 0, VAL),
+            item("leak", 0, TEST),
             *loose(0, 3, VAL, "b"),
         ]
         assert dealt(items)[5:8] == [None, None, TEST]
@@ -73,7 +78,7 @@ class TestALayoutThatBringsSplits:
 
 
 items_of_any_kind = st.lists(
-    st.builds(Item, st.integers(0, 40).map(str), st.integers(0, 3), st.sampled_from([None, TRAIN, VAL, TEST])),
+    st.builds(item, st.integers(0, 40).map(str), st.integers(0, 3), st.sampled_from([None, TRAIN, VAL, TEST])),
     max_size=120,
 )
 percents = st.tuples(st.integers(1, 98), st.integers(1, 98)).filter(lambda two: sum(two) <= 99)
@@ -85,13 +90,14 @@ def test_equal_pixels_never_stand_on_two_sides_and_only_lower_copies_are_left_ou
     splits = assign(items, seed=seed, train_percent=shares[0], val_percent=shares[1])
     sides = defaultdict(set)
     for item, split in zip(items, splits, strict=True):
-        sides[item.key].add(split)
+        sides[item.pixels].add(split)
     highest = {
-        i.key: max((o.split for o in items if o.key == i.key and o.split), key=RANK.get, default=None) for i in items
+        i.pixels: max((o.split for o in items if o.pixels == i.pixels and o.split), key=RANK.get, default=None)
+        for i in items
     }
     for item, split in zip(items, splits, strict=True):
-        assert len(sides[item.key] - {None}) == 1  # on one side, and a copy is kept
-        assert (split is None) == (item.split is not None and item.split != highest[item.key])
+        assert len(sides[item.pixels] - {None}) == 1  # on one side, and a copy is kept
+        assert (split is None) == (item.split is not None and item.split != highest[item.pixels])
 
 
 @settings(max_examples=200, deadline=None)
@@ -100,9 +106,9 @@ def test_a_class_of_three_images_of_its_own_is_in_every_split(items, seed, share
     splits = assign(items, seed=seed, train_percent=shares[0], val_percent=shares[1])
     labels = defaultdict(set)
     for item in items:
-        labels[item.key].add(item.label)
+        labels[item.pixels].add(item.label)
     for label in range(4):
-        own = {item.key for item in items if labels[item.key] == {label}}
+        own = {item.pixels for item in items if labels[item.pixels] == {label}}
         present = {split for item, split in zip(items, splits, strict=True) if item.label == label and split}
         assert len(own) < 3 or present == set(Split)
 
@@ -124,3 +130,58 @@ def test_parts_add_up(number, shares):
     counts = counts_by_share(number, {TRAIN: shares[0], VAL: shares[1], TEST: 100 - sum(shares)})
     assert sum(counts.values()) == number
     assert min(counts.values()) >= (1 if number >= 3 else 0)
+
+
+def of_patients(sizes: list[list[int]]) -> list[Item]:
+    """One patient per entry: so many images of class 0, of class 1, and so on."""
+    return [
+        item(f"{patient}-{label}-{i}", label, unit=f"patient {patient}")
+        for patient, numbers in enumerate(sizes)
+        for label, number in enumerate(numbers)
+        for i in range(number)
+    ]
+
+
+class TestUnits:
+    def test_are_never_torn_and_classes_stay_balanced(self):
+        rng = Random(0)
+        items = of_patients([[rng.choice([1, 1, 1, 2, 5]), rng.choice([0, 0, 1, 3])] for _ in range(300)])
+        splits = dealt(items)
+        sides = defaultdict(set)
+        for each, split in zip(items, splits, strict=True):
+            sides[each.unit].add(split)
+        assert all(len(found) == 1 for found in sides.values())
+        for label in (0, 1):
+            of_class = [split for each, split in zip(items, splits, strict=True) if each.label == label]
+            for split, percent in SHARES.items():
+                assert abs(100 * of_class.count(split) / len(of_class) - percent) < 0.5
+
+    def test_of_three_patients_each_gets_a_split_of_its_own(self):
+        assert set(dealt(of_patients([[50], [2], [1]]))) == set(Split)
+
+    def test_torn_by_the_layout_stay_torn(self):
+        items = [*loose(0, 3, TRAIN, "a"), *loose(0, 3, VAL, "b"), *loose(0, 3, TEST, "c")]
+        torn = [item("x", 0, TRAIN, unit="one patient"), item("y", 0, TEST, unit="one patient")]
+        assert dealt([*items, *torn])[-2:] == [TRAIN, TEST]
+
+
+class TestBlocks:
+    def test_are_contiguous_runs_of_the_file_names(self):
+        items = [item(f"{i}", 0, order=i) for i in range(100)]
+        splits = assign(items, seed=4, train_percent=70, val_percent=10, by="blocks")
+        assert [splits.count(split) for split in (TRAIN, VAL, TEST)] == [70, 10, 20]
+        changes = sum(one != other for one, other in zip(splits, splits[1:] + splits[:1], strict=True))
+        assert changes == 3  # seen as a ring
+
+    def test_do_not_tear_units(self):
+        items = [item(f"{i}", 0, unit=f"{i // 7}", order=i) for i in range(100)]
+        splits = assign(items, seed=1, train_percent=70, val_percent=10, by="blocks")
+        assert all(len(set(splits[start : start + 7])) == 1 for start in range(0, 98, 7))
+        assert set(splits) == set(Split)
+
+    @pytest.mark.parametrize(
+        ("number", "present"), [(1, {TRAIN}), (2, {TRAIN, TEST}), (3, set(Split)), (4, set(Split))]
+    )
+    def test_of_few_images(self, number: int, present: set[Split]):
+        items = [item(f"{i}", 0, order=i) for i in range(number)]
+        assert set(assign(items, seed=0, train_percent=70, val_percent=10, by="blocks")) == present

@@ -52,6 +52,18 @@ class TestAddingImages:
         assert again.status_code == 422
         assert "This name is taken." in again.text
 
+    def test_the_conversion_can_be_chosen_and_what_does_not_fit_is_said(self, web: Any, who: Identity) -> None:
+        path = _upload(web, GOOD).url.path
+        page = web.post(path, data={"name": "window", "scaling": "window", "window_low": "-160"})
+        assert page.status_code == 422
+        assert "needs window_low and window_high" in page.text
+        assert 'value="-160"' in page.text
+        data = {"name": "window", "scaling": "window", "window_low": "-160", "window_high": "240", "slice_every": "3"}
+        asked = web.post(path, data=data, follow_redirects=False)
+        with web.app.state.database.read() as session:
+            spec = jobs.get(session, who, int(asked.headers["location"].removeprefix("/jobs/"))).spec
+        assert (spec["window_low"], spec["window_high"], spec["slice_every"]) == (-160, 240, 3)
+
     def test_a_wrong_value_is_shown_beside_its_field_with_what_was_typed(self, web: Any) -> None:
         page = web.post(_upload(web, GOOD).url.path, data={"name": "kept", "train_percent": "200"})
         assert page.status_code == 422

@@ -8,7 +8,7 @@ from app.core.db import Database
 from app.core.errors import BadInputError, ConflictError, NotFoundError
 from app.services.identity import Identity
 from app.services.prepare import prepare
-from models import Checkpoint, DatasetState, DatasetVersion, Mark, SyntheticImage
+from models import Checkpoint, Dataset, DatasetState, DatasetVersion, Mark, SyntheticImage
 from models.specs import EvaluateSpec, ExplainSpec, SampleSpec, TrainClassifierSpec, TrainDiffusionSpec
 from tests import factories
 
@@ -41,7 +41,7 @@ def change(database: Database, version: DatasetVersion, **values: Any) -> None:
 
 
 class TestDatasets:
-    def test_the_newest_version_is_taken_and_named(
+    def test_the_current_version_is_taken_and_named(
         self, database: Database, who: Identity, version: DatasetVersion
     ) -> None:
         with database.write() as session:
@@ -50,6 +50,7 @@ class TestDatasets:
                 counts=version.counts, layout={}, manifest_sha256="0" * 64,
             )  # fmt: skip
             session.add(newer)
+            session.get_one(Dataset, version.dataset_id).current_number = 2
         spec = prepared(database, who, TrainDiffusionSpec(dataset_id=version.dataset_id))
         assert spec.version_id == newer.id
         old = prepared(database, who, TrainDiffusionSpec(dataset_id=version.dataset_id, version_id=version.id))

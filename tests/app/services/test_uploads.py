@@ -1,5 +1,7 @@
+import gzip
 import io
 import random
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,8 +10,10 @@ from app.core.config import Settings
 from app.core.errors import BadInputError, ConflictError, NotFoundError, TooLargeError
 from app.services import uploads
 from models import JobState, Upload, UploadState
+from models.specs import LayoutOptions
 from tests import factories
-from tests.app.core.hostile import zipped
+from tests.app.core.hostile import tarred, zipped
+from tests.app.core.layout_files import GOOD_NPZ, npz
 from tests.imports import Importer, pictures
 
 FILES = {
@@ -24,6 +28,16 @@ sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 @pytest.fixture
 def importer(database, settings, storage, who) -> Importer:
+    return Importer(database, settings, storage, who)
+
+
+@pytest.fixture
+def on_server(database, database_url, storage, who, tmp_path) -> Importer:
+    """An importer of a studio that may read one folder of the server."""
+    (tmp_path / "server").mkdir()
+    settings = Settings(
+        _env_file=None, data_dir=tmp_path / "data", database_url=database_url, import_roots=str(tmp_path / "server")
+    )
     return Importer(database, settings, storage, who)
 
 
@@ -153,6 +167,122 @@ def test_another_project_does_not_see_it(importer: Importer, database):
         stranger = factories.identity(session, "other")
         with pytest.raises(NotFoundError, match=f"There is no upload {upload.id}"):
             uploads.get(session, stranger, upload.id)
+
+
+TABLE = b"path,label,patient_id\n" + b"".join(
+    b"%d.png,%s,Erika %d\n" % (i, b"ab"[i % 2 : i % 2 + 1], i // 2) for i in range(6)
+)
+LISTED = {f"top/{i}.png": b"x" for i in range(6)} | {"top/manifest.csv": TABLE}
+
+
+@sqlite_only
+class TestATable:
+    @pytest.mark.parametrize("how", ["folder", "zip", "tar.gz"])
+    def test_is_read_wherever_it_lies(self, importer: Importer, settings, how: str):
+        send = {
+            "folder": lambda: importer.send_folder(LISTED),
+            "zip": lambda: importer.send_archive(zipped(*LISTED.items())),
+            "tar.gz": lambda: importer.send_archive(gzip.compress(tarred(*LISTED.items()))),
+        }
+        upload = send[how]()
+        assert upload.plan["counts"] == {"a": {"all": 3}, "b": {"all": 3}}
+        assert upload.plan["table"]["num_listed"] == 6
+        assert [column["examples"] for column in upload.plan["columns"]][2] == ["Erika 0", "Erika 1", "Erika 2"]
+        assert not list(uploads.folder(settings, upload).folder.glob("look-*"))
+
+    def test_that_is_damaged_in_the_archive_is_ignored_with_the_reason(self, importer: Importer):
+        files = {f"{name}/{i}.png": b"x" for name in "ab" for i in range(3)} | {"manifest.csv": TABLE}
+        data = bytearray(zipped(*files.items(), method=zipfile.ZIP_STORED))
+        data[data.index(TABLE[:20]) + 5] ^= 1
+        (ignored,) = importer.send_archive(bytes(data)).plan["ignored"]
+        assert ignored["path"] == "manifest.csv"
+        assert "damaged" in ignored["reason"]
+
+    def test_can_be_looked_at_with_other_options_of_which_nothing_is_kept(self, importer: Importer, settings, database):
+        upload = importer.send_folder(LISTED)
+        preview = uploads.look_again(settings, upload, LayoutOptions(group_by="patient_id"))
+        assert preview.plan["groups"] == {
+            "by": "patient_id",
+            "pattern": None,
+            "num_groups": 3,
+            "without_group": 0,
+            "largest": 2,
+        }
+        assert preview.grouped[:3] == [("top/0.png", "Erika 0"), ("top/1.png", "Erika 0"), ("top/2.png", "Erika 1")]
+        by_pattern = uploads.look_again(settings, upload, LayoutOptions(group_pattern="([0-3]).png"))
+        assert by_pattern.ungrouped == ["top/4.png", "top/5.png"]
+        assert (
+            uploads.look_again(settings, upload, LayoutOptions(label_by="patient_id")).plan["classes"][0] == "Erika 0"
+        )
+        with database.read() as session:
+            assert session.get_one(Upload, upload.id).plan["groups"] is None
+
+    def test_what_arrives_later_is_seen_by_the_next_look(self, importer: Importer, settings, database, who):
+        upload = importer.send_folder(LISTED)
+        uploads.look_again(settings, upload, LayoutOptions(group_by="patient_id"))
+        place = uploads.folder(settings, upload)
+        more = place.receive_file("top/6.png", io.BytesIO(b"x"), bytes_so_far=0)
+        with database.write() as session:
+            upload = uploads.get(session, who, upload.id)
+            uploads.add_files(session, settings, upload, [more])
+        preview = uploads.look_again(settings, upload, LayoutOptions(group_by="patient_id"))
+        assert preview.plan["ignored"] == [{"path": "top/6.png", "reason": "top/manifest.csv does not list it."}]
+
+    @pytest.mark.parametrize(("options", "pointer"), [
+        ({"group_by": "patient"}, "/group_by"), ({"label_by": "dx"}, "/label_by"),
+    ])  # fmt: skip
+    def test_an_import_by_a_column_that_is_not_there_is_refused(self, importer: Importer, options, pointer: str):
+        with pytest.raises(BadInputError, match="no table with a column") as caught:
+            importer.request(importer.send_folder(LISTED), **options)
+        assert caught.value.errors[0]["pointer"] == pointer
+        assert caught.value.hint == "It has path, label, patient_id."
+
+    def test_an_import_without_a_known_class_is_refused_until_it_is_named(self, importer: Importer):
+        upload = importer.send_folder(
+            LISTED | {"top/manifest.csv": TABLE.replace(b"label", b"x").replace(b"patient_id", b"y")}
+        )
+        assert upload.plan["needs"] == "label_by"
+        with pytest.raises(BadInputError, match="Nothing says which class"):
+            importer.request(upload)
+        assert importer.request(upload, label_by="x").spec["label_by"] == "x"
+
+
+@sqlite_only
+class TestAnNpzFile:
+    @pytest.mark.parametrize("how", ["archive", "in an archive", "folder", "server"])
+    def test_is_planned_however_it_comes(self, on_server: Importer, how: str):
+        data = npz(**GOOD_NPZ)
+        (root := on_server.settings.import_folders[0]).joinpath("path.npz").write_bytes(data)
+        send = {
+            "archive": lambda: on_server.send_archive(data, "path.npz"),
+            "in an archive": lambda: on_server.send_archive(zipped(("top/path.npz", data))),
+            "folder": lambda: on_server.send_folder({"top/path.npz": data}),
+            "server": lambda: on_server.name_on_server(root / "path.npz"),
+        }
+        upload = send[how]()
+        assert (upload.plan["kind"], upload.plan["num_images"]) == ("npz", 11)
+        assert upload.plan["counts"]["1"] == {"train": 2, "val": 0, "test": 1}
+
+
+class TestOnTheServer:
+    def test_nothing_is_sent_and_nothing_there_is_ever_deleted(self, on_server: Importer, database, who):
+        settings = on_server.settings
+        (root,) = settings.import_folders
+        for path, data in LISTED.items():
+            (root / path.split("/")[1]).write_bytes(data)
+        upload = on_server.name_on_server(root)
+        assert (upload.name, upload.num_files, upload.plan["num_images"]) == (str(root), 6, 6)
+        with pytest.raises(ConflictError, match="is for what lies on the server, not for a folder"):
+            uploads.folder(settings, upload).receive_file("a/1.png", io.BytesIO(b"x"), bytes_so_far=0)
+        with database.write() as session:
+            uploads.discard(session, settings, uploads.get(session, who, upload.id))
+        assert len(list(root.iterdir())) == 7
+
+    @sqlite_only
+    def test_a_path_that_is_not_allowed_is_refused_with_a_pointer(self, importer: Importer):
+        with pytest.raises(BadInputError, match="imports nothing from folders") as caught:
+            importer.name_on_server("/etc")
+        assert caught.value.errors[0]["pointer"] == "/path"
 
 
 class TestDiscard:

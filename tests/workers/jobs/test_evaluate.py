@@ -57,9 +57,10 @@ def test_the_same_job_gives_the_same_report_whatever_the_batch_size(studio: Stud
 def test_patients_are_resampled_whole_where_they_are_known(studio: Studio, classifier: Classifier) -> None:
     with studio.database.write() as session:
         session.execute(update(Image).values(group="patient 1"))
-    made = studio.made(
-        Evaluation, studio.run(EvaluateSpec(classifier_id=classifier.id, num_bootstrap=100)), "evaluation_id"
-    )
+        session.execute(update(DatasetVersion).values(leaks={"patients": 1, "identical": 0, "near": 0}))
+    accepted = studio.run(EvaluateSpec(classifier_id=classifier.id, num_bootstrap=100, accept_leaks=True))
+    made = studio.made(Evaluation, accepted, "evaluation_id")
+    assert made.leaks["patients"] == made.num_images
     assert (made.report["unit"], made.report["num_groups"]) == ("group", 1)
     assert "low" in made.report["accuracy"]
 

@@ -13,14 +13,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import ImageOps
+from sqlalchemy import select
 
+from app.core import phantoms, versions
 from app.core.config import Settings
 from app.core.images import encode_png
 from app.core.layouts import detect
+from app.core.pseudonyms import Pseudonyms
 from app.services import datasets, jobs, uploads
-from models import DatasetVersion, Image, Job, JobState, Queue, RefusedFile, Split, Upload, UploadState
+from models import (
+    DatasetVersion,
+    DuplicatePair,
+    Fingerprint,
+    Image,
+    Job,
+    JobState,
+    Queue,
+    RefusedFile,
+    Split,
+    Upload,
+    UploadState,
+)
 from models.specs import ImportSpec
 from tests.app.core.hostile import overlapping, tarred, zipped
+from tests.app.core.layout_files import InMemory
 from tests.imports import Importer, picture, pictures
 from workers.jobs.import_dataset import assemble, forget_leftovers
 from workers.jobs.import_decoding import JOURNAL, Kept
@@ -100,7 +117,20 @@ class TestAMess:
         wide = by_name["a/06.TIF"]
         assert (wide.mode, wide.bit_depth, wide.width, wide.height) == ("I;16", 16, 14, 10)
         assert wide.pixel_sha256 == by_name["a/12.png"].pixel_sha256 != wide.file_sha256
-        assert Pillow.open(importer.storage.path(wide.stored_sha256)).mode == "I;16"
+        assert Pillow.open(importer.storage.path(wide.stored_sha256)).mode == "L"
+
+
+class TestMetadata:
+    def test_kinds_are_remembered_and_no_word_is_kept(self, importer: Importer):
+        camera = Pillow.Exif()
+        camera[271] = "Jane Doe's camera"
+        files = CLASSES | {"glioma/photo.jpg": picture(99, form="JPEG", exif=camera)}
+        _, images, _ = version_of(importer, importer.run(importer.send_folder(files)))
+        assert {image.path: image.metadata_kinds for image in images if image.metadata_kinds} == {
+            "glioma/photo.jpg": "EXIF"
+        }
+        stored = [importer.storage.read(image.stored_sha256) for image in images]
+        assert not any(b"Jane" in content for content in stored)
 
 
 class TestGrey:
@@ -124,7 +154,7 @@ class TestSplits:
             "no tumor": {"train": 7, "val": 1, "test": 2},
         }
         assert version.layout["seed"] == 5
-        assert version.layout["split_by"] == "seed"
+        assert version.layout["split_by"] == "units"
         assert version.layout["percent"] == {"train": 70, "val": 10, "test": 20}
         assert {image.split for image in images} == set(Split)
 
@@ -162,11 +192,43 @@ class TestSplits:
         assert version.layout["split_by"] == "folders"
         assert all(image.split == Split.TEST for image in images if image.path.startswith("test/"))
 
+    def test_keep_pictures_that_look_the_same_on_one_side(self, importer: Importer):
+        files = {}
+        for seed in range(10):
+            image = Pillow.fromarray(phantoms.draw(phantoms.CLASSES[seed % 4], seed, 64).squeeze())
+            for name, altered in {
+                "whole": image, "small": image.resize((48, 48)), "mirrored": ImageOps.mirror(image),
+                "bright": image.point(lambda value: min(255, round(value * 1.1 + 4))),
+            }.items():  # fmt: skip
+                files[f"a/{seed} {name}.png"] = encode_png(np.asarray(altered)[..., None])
+        version, images, _ = version_of(importer, importer.run(importer.send_folder(files)))
+        clusters = defaultdict(set)
+        for image in images:
+            clusters[image.cluster].add((image.path.split()[0], image.split))
+        assert len(clusters) == 10
+        assert None not in clusters
+        assert all(len(found) == 1 for found in clusters.values())
+        assert version.leaks == {"patients": 0, "identical": 0, "near": 0}
+        assert version.counts["a"] == {"train": 28, "val": 4, "test": 8}
+        with importer.database.read() as session:
+            assert len(session.scalars(select(Fingerprint)).all()) == 40
+            pairs = session.scalars(select(DuplicatePair)).all()
+        assert len(pairs) == 10 * 6
+        assert sum(pair.mirrored for pair in pairs) == 10 * 3
+
+    def test_in_blocks_are_runs_of_the_file_names(self, importer: Importer):
+        version, images, _ = version_of(
+            importer, importer.run(importer.send_folder(pictures("a", 20)), split_by="blocks")
+        )
+        order = [image.split for image in sorted(images, key=lambda image: image.path)]
+        assert sum(one != other for one, other in zip(order, order[1:] + order[:1], strict=True)) == 3
+        assert version.layout["split_by"] == "blocks"
+
     def test_those_of_the_layout_can_be_left_unused(self, importer: Importer):
         files = pictures("train/a", 8) | pictures("test/a", 12)
         version, _, _ = version_of(importer, importer.run(importer.send_folder(files), keep_layout_splits=False))
         assert version.counts == {"a": {"train": 14, "val": 2, "test": 4}}
-        assert version.layout["split_by"] == "seed"
+        assert version.layout["split_by"] == "units"
 
 
 class TestAssemble:
@@ -175,40 +237,43 @@ class TestAssemble:
     def kept(self, path: str, pixels: str | None) -> Kept:
         problem = "broken" if pixels is None else None
         return Kept(
-            path, problem, 4, 4, 1, "L", 8, "f" + str(pixels), str(pixels), "s" + str(pixels), "t" + str(pixels)
+            path, problem, 4, 4, 1, "L", 8, "f" + str(pixels), str(pixels), "s" + str(pixels), "t" + str(pixels), path
         )
 
-    def test_a_class_of_broken_files_only_is_no_class(self):
+    def test_a_class_of_broken_files_only_is_no_class(self, settings: Settings):
         layout = detect_paths("a/1.png", "b/1.png", "c/1.png")
         made = assemble(
-            layout, [self.kept("a/1.png", "1"), self.kept("b/1.png", None), self.kept("c/1.png", "3")], self.SPEC
-        )
+            layout, [self.kept("a/1.png", "1"), self.kept("b/1.png", None), self.kept("c/1.png", "3")],
+            self.SPEC, Pseudonyms(settings),
+        )  # fmt: skip
         assert made.classes == ["a", "c"]
-        assert [(image.file.path, image.label) for image in made.images] == [("a/1.png", 0), ("c/1.png", 1)]
+        assert [(entry.path, entry.label) for entry in made.entries] == [("a/1.png", 0), ("c/1.png", 1)]
         assert "No image of the class b is left; it is not in the dataset." in made.layout["warnings"]
 
-    def test_one_image_under_two_classes_is_warned_of(self):
+    def test_one_image_under_two_classes_is_warned_of(self, settings: Settings):
         layout = detect_paths("a/1.png", "b/1.png")
-        made = assemble(layout, [self.kept("a/1.png", "same"), self.kept("b/1.png", "same")], self.SPEC)
+        made = assemble(
+            layout, [self.kept("a/1.png", "same"), self.kept("b/1.png", "same")], self.SPEC, Pseudonyms(settings)
+        )
         assert "1 images occur under several classes (a and b, for one)." in made.layout["warnings"]
-        assert len({image.split for image in made.images}) == 1
+        assert len({entry.split for entry in made.entries}) == 1
 
-    def test_the_manifest_covers_path_class_split_and_pixels(self):
+    def test_the_manifest_covers_path_class_split_and_pixels(self, settings: Settings):
         layout = detect_paths("a/1.png", "a/2.png")
-        made = assemble(layout, [self.kept("a/1.png", "1"), self.kept("a/2.png", "2")], self.SPEC)
+        made = assemble(layout, [self.kept("a/1.png", "1"), self.kept("a/2.png", "2")], self.SPEC, Pseudonyms(settings))
 
         lines = [
-            ["a/1.png", "a", None, str(made.images[0].split), "1"],
-            ["a/2.png", "a", None, str(made.images[1].split), "2"],
+            ["a/1.png", "a", None, str(made.entries[0].split), "1"],
+            ["a/2.png", "a", None, str(made.entries[1].split), "2"],
         ]
         expected = hashlib.sha256(b"".join(json.dumps(line).encode() + b"\n" for line in lines)).hexdigest()
-        assert made.manifest_sha256 == expected
+        assert versions.manifest_sha256(made.entries, made.classes) == expected
 
 
 def detect_paths(*paths: str):
     from app.core.archives import Member
 
-    return detect(Member(path, 1) for path in paths)
+    return detect((Member(path, 1) for path in paths), InMemory({}))
 
 
 class TestFailure:
@@ -339,6 +404,7 @@ def wait_for_journal(settings: Settings, job: Job, *, lines: int) -> None:
 
 WORKER = """
 import sys
+from app.core import phantoms, versions
 from app.core.config import Settings
 from app.core.db import Database
 from app.core.storage import make_storage
