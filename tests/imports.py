@@ -1,6 +1,8 @@
 """Uploads and imports for tests: files given as {path: bytes} go the whole way, through a real runner."""
 
 import io
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ from PIL import Image
 from app.core.config import Settings
 from app.core.db import Database
 from app.core.storage import Storage
-from app.services import datasets, uploads
+from app.services import datasets, jobs, uploads
 from app.services.identity import Identity
-from models import Job, Queue, Upload, UploadKind
+from models import Job, JobState, Queue, Upload, UploadKind
 from models.specs import ImportSpec
 from workers.runner import Runner
 
@@ -83,6 +85,21 @@ class Importer:
             owner="tester",
             device=lambda: "cpu",
         )
+
+    def work_until_cancelled(self, job: Job) -> Job:
+        """Do the job, which somebody cancels as soon as it runs; return it as it ended."""
+
+        def cancel_once_it_runs() -> None:
+            while self.job(job).state != JobState.RUNNING:
+                time.sleep(0.02)
+            with self.database.write() as session:
+                jobs.cancel(session, self.who, session.get_one(Job, job.id))
+
+        somebody = threading.Thread(target=cancel_once_it_runs, daemon=True)
+        somebody.start()
+        self.work()
+        somebody.join(timeout=60)
+        return self.job(job)
 
     def job(self, job: Job) -> Job:
         with self.database.read() as session:
