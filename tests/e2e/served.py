@@ -34,7 +34,7 @@ from models import (
     SyntheticImage,
     TrainOn,
 )
-from tests import factories
+from tests import factories, health_data
 from tests.app.pages import results_data
 
 CLASSES = ["glioma", "meningioma", "no_tumor", "pituitary"]
@@ -80,6 +80,7 @@ def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
     session.add(
         RefusedFile(version_id=version.id, path="glioma/bad.png", kind="broken", reason="The file ends too early.")
     )
+    health_data.give(session, who, version)
     checkpoint = factories.checkpoint(
         session, who, version, spec={"kind": "train_diffusion", "preset": "tiny", "seed": 0}
     )
