@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from app.api import (
     checkpoints,
     classifiers,
+    dataset_cards,
     dataset_health,
     dataset_versions,
     datasets,
@@ -22,7 +23,7 @@ from app.api import (
 routers: list[APIRouter] = [
     each.router
     for each in (
-        uploads, datasets, dataset_health, dataset_versions, images, jobs, events, checkpoints, synthetic_sets, classifiers, evaluations, explanations,
+        uploads, datasets, dataset_health, dataset_cards, dataset_versions, images, jobs, events, checkpoints, synthetic_sets, classifiers, evaluations, explanations,
         tokens, studio,
     )
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from app.pages import (
     checkpoints,
     classifiers,
     compare,
+    dataset_cards,
     dataset_health,
     dataset_versions,
     datasets,
@@ -35,6 +36,7 @@ routers: list[APIRouter] = [
     datasets.router,
     dataset_versions.router,
     dataset_health.router,
+    dataset_cards.router,
     job_forms.router,  # before jobs: /jobs/new is no job
     jobs.router,
     checkpoints.router,

@@ -28,6 +28,7 @@ BATCH_FILES = 200
 BATCH_BYTES = 32_000_000
 PIECE_BYTES = 8_000_000
 PIECE_TRIES = 8
+CARD_FILES = ("card.md", "croissant.json", "manifest.csv")
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,29 @@ class Dataset:
         body = {"kind": "check_dataset", "dataset_id": self.id}
         data = self._transport.post("/api/v1/jobs", body, headers=headers)
         return Job(self._transport, data, lambda _: self._anew())
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What a person says of the current version's images (`text`), and what is measured of them (`facts`)."""
+        return dict(self._transport.get(f"/api/v1/datasets/{self.id}/card"))
+
+    def describe(self, **text: str) -> dict[str, Any]:
+        """Write on the card: source, licence, consent, population, acquisition, known_problems, contact, citation.
+
+        What is not named stays. It makes no new version.
+        """
+        body = {**self.card["text"], **text}
+        return dict(self._transport.send("PUT", f"/api/v1/datasets/{self.id}/card", json=body, again=True).json())
+
+    def download_card(self, folder: str | Path) -> list[Path]:
+        """Write card.md, croissant.json (MLCommons) and the manifest.csv that it describes into `folder`."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        version = {"version": self.card["version"]}  # one for all three, whatever is changed meanwhile
+        for name in CARD_FILES:
+            found = self._transport.send("GET", f"/api/v1/datasets/{self.id}/{name}", again=True, params=version)
+            (target / name).write_bytes(found.content)
+        return [target / name for name in CARD_FILES]
 
     def _anew(self) -> Dataset:
         return Dataset(self._transport, self._transport.get(f"/api/v1/datasets/{self.id}"))

@@ -1,5 +1,7 @@
 """Uploading through the client, against a real server and a real import."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +117,23 @@ def test_a_check_that_fails_does_not_fail_the_upload(
 
 def test_a_version_that_nobody_checked_says_so(studio: Studio, lab: Lab) -> None:
     assert "findings    not checked; see data.check()" in str(studio.datasets.get(lab.dataset).health)
+
+
+def test_a_card_is_written_bit_by_bit_and_downloaded(
+    studio: Studio, worker: Runner, draw: Draw, tmp_path: Path
+) -> None:
+    data = studio.datasets.upload(draw(per_class=4), name="shapes", progress=False)
+    assert "licence" in data.card["not_stated"]
+    data.describe(source="Drawn by a test", licence="CC0")
+    card = data.describe(licence="CC BY 4.0")
+    assert (card["text"]["source"], card["text"]["licence"]) == ("Drawn by a test", "CC BY 4.0")
+    written = data.download_card(tmp_path / "card")
+    assert [path.name for path in written] == ["card.md", "croissant.json", "manifest.csv"]
+    assert "> Drawn by a test" in written[0].read_text()
+    (file,) = json.loads(written[1].read_text())["distribution"]
+    assert file["sha256"] == hashlib.sha256(written[2].read_bytes()).hexdigest()
+    with pytest.raises(ProblemError, match="not known"):
+        data.describe(license="CC0")
 
 
 def test_splits_and_images(studio: Studio, worker: Runner, draw: Draw) -> None:

@@ -34,6 +34,7 @@ from models import (
     SyntheticImage,
     TrainOn,
 )
+from models.specs.card import CardText
 from tests import factories, health_data
 from tests.app.pages import results_data
 
@@ -81,6 +82,9 @@ def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
         RefusedFile(version_id=version.id, path="glioma/bad.png", kind="broken", reason="The file ends too early.")
     )
     health_data.give(session, who, version)
+    version.card = CardText(
+        source="University hospital, 2019 to 2023", known_problems="- few women\n- one site"
+    ).model_dump()
     checkpoint = factories.checkpoint(
         session, who, version, spec={"kind": "train_diffusion", "preset": "tiny", "seed": 0}
     )

@@ -48,6 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             for table in (Image, RefusedFile):
                 session.execute(update(table).values(path=LONG))
             session.execute(update(Job).values(title=LONG, message=LONG))
+            session.execute(update(DatasetVersion).values(card={"licence": LONG}, change=LONG))
         database.dispose()
         yield served
 
