@@ -47,6 +47,7 @@ QUEUE_OF = {
 
 
 class JobState(enum.StrEnum):
+    WAITING = "waiting"  # for jobs whose results it needs
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
@@ -56,6 +57,7 @@ class JobState(enum.StrEnum):
 
 
 NEXT_STATES: dict[JobState, set[JobState]] = {
+    JobState.WAITING: {JobState.QUEUED, JobState.FAILED, JobState.CANCELLED},
     JobState.QUEUED: {JobState.RUNNING, JobState.PAUSED, JobState.CANCELLED},
     JobState.RUNNING: {
         JobState.QUEUED,  # the lease was given back or ran out
@@ -66,7 +68,8 @@ NEXT_STATES: dict[JobState, set[JobState]] = {
     },
     JobState.PAUSED: {JobState.QUEUED, JobState.CANCELLED},
     JobState.SUCCEEDED: set(),
-    JobState.FAILED: {JobState.QUEUED},  # a person asked to try again
+    # a person asked to try again: this one, or one whose result it needs; or to cancel what it needs
+    JobState.FAILED: {JobState.QUEUED, JobState.WAITING, JobState.CANCELLED},
     JobState.CANCELLED: set(),
 }
 FINISHED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
@@ -90,6 +93,7 @@ class Job(WithId, Base):
     priority: Mapped[int] = mapped_column(default=0)  # greater goes first
     created_by: Mapped[str] = mapped_column(String(200))
     idempotency_key: Mapped[str | None] = mapped_column(String(200))
+    step_key: Mapped[str | None] = mapped_column(String(64), index=True)  # equal for jobs that give the same result
 
     attempt: Mapped[int] = mapped_column(default=0)  # fencing token: grows with every claim
     crashes: Mapped[int] = mapped_column(default=0)  # claims that ended without a word
@@ -121,6 +125,20 @@ class Job(WithId, Base):
         if self.state == JobState.SUCCEEDED:
             return 1.0
         return min(self.done / self.total, 1.0) if self.total else None
+
+
+class JobNeed(Base):
+    """A job needs the result of another: it waits until that one succeeds, and its spec's `option` is then filled in.
+
+    An option whose name ends in _ids takes several, in the order of `position`.
+    """
+
+    __tablename__ = "job_needs"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    option: Mapped[str] = mapped_column(String(60), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, default=0)
+    needs_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
 
 
 class Metric(Base):

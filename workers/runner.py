@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from app.core import leases
+from app.core import leases, states
 from app.core.config import Settings
 from app.core.db import Database
 from app.core.errors import StudioError
@@ -150,7 +150,7 @@ class Runner:
                 raise JobCancelled
             result = recorder(session, job)
             kept = " Stopped early, as asked, and kept what there was." if job.stop_requested_at else ""
-            leases.move(session, job, JobState.SUCCEEDED, message=f"Done.{kept}", result=result, error=None)
+            states.move(session, job, JobState.SUCCEEDED, message=f"Done.{kept}", result=result, error=None)
         log.info("job_succeeded", job_id=lease.job_id, result=result)
 
     def _end(self, lease: Lease, outcome: "_Outcome") -> None:

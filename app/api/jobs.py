@@ -176,5 +176,7 @@ def _brief(job: Job) -> JobOut:
 
 
 def _out(session: Session, job: Job) -> JobOut:
-    position = jobs.queue_position(session, job)
-    return JobOut.of(job, time_left=jobs.time_left(job), actions=jobs.actions(job), queue_position=position)
+    return JobOut.of(
+        job, time_left=jobs.time_left(job), actions=jobs.actions(job), queue_position=jobs.queue_position(session, job),
+        needs=[needed.id for needed in jobs.needs(session, job)],
+    )  # fmt: skip

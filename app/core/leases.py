@@ -12,9 +12,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core import journal
-from app.core.errors import ConflictError
-from app.core.queue import ring_after_commit
-from models import NEXT_STATES, Dataset, DatasetState, Job, JobKind, JobState, Queue, Worker, db_now
+from app.core.states import move
+from models import Job, JobState, Queue, Worker, db_now
 from models.job import LEASE_S, MAX_ATTEMPTS
 
 RING_AGAIN_S = 30.0
@@ -105,40 +104,6 @@ def end(session: Session, lease: Lease, state: JobState, *, message: str, **valu
         return False
     move(session, job, state, message=message, **values)
     return True
-
-
-def move(session: Session, job: Job, state: JobState, *, message: str, **values: Any) -> None:
-    """Put a job, whose row this transaction has locked, into `state`; nobody owns it afterwards.
-
-    Raises ConflictError if a job in its present state cannot come into that one.
-    """
-    if state not in NEXT_STATES[job.state]:
-        raise ConflictError(
-            f"Job {job.id} is {job.state} and cannot become {state}.",
-            hint=f"From {job.state} it can become {', '.join(sorted(NEXT_STATES[job.state])) or 'nothing else'}.",
-        )
-    job.state = state
-    job.owner = job.lease_until = job.rung_at = None
-    job.message = message
-    job.pause_requested_at = None
-    for name, value in values.items():
-        setattr(job, name, value)
-    job.finished_at = session.scalar(select(db_now())) if job.is_finished else None
-    session.flush()
-    _keep_dataset_in_step(session, job)
-    journal.write_state(session, job.id, state, message)
-    if state == JobState.QUEUED:
-        ring_after_commit(session, job)
-
-
-def _keep_dataset_in_step(session: Session, job: Job) -> None:
-    """A dataset is importing exactly as long as its import may still succeed."""
-    if job.kind != JobKind.IMPORT_DATASET or job.state == JobState.SUCCEEDED:
-        return
-    was, now = DatasetState.IMPORTING, DatasetState.FAILED
-    if not job.is_finished:
-        was, now = now, was
-    session.execute(update(Dataset).where(Dataset.job_id == job.id, Dataset.state == was).values(state=now))
 
 
 def sweep(session: Session) -> list[Job]:

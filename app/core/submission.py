@@ -3,11 +3,14 @@
 The spec is complete here: app/services/prepare.py has filled it in, or a job that is followed by another has.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from sqlalchemy.orm import Session
 
-from app.core import journal
+from app.core import journal, states
 from app.core.queue import ring_after_commit
-from models import QUEUE_OF, AuditEvent, DatasetVersion, Job, JobState
+from models import QUEUE_OF, AuditEvent, DatasetVersion, Job, JobKind, JobNeed, JobState
 from models.specs import CheckDatasetSpec, JobSpec
 
 MAX_TITLE = 300
@@ -22,22 +25,61 @@ def add_job(
     title: str,
     priority: int = 0,
     idempotency_key: str | None = None,
+    step_key: str | None = None,
 ) -> Job:
-    """A job that waits; a worker begins once the transaction is committed.
+    """A job that can begin; a worker does so once the transaction is committed.
 
+    step_key: equal for jobs that give the same result, if anybody will look for one to use again.
     Raises IntegrityError if the project has a job with this idempotency_key; the transaction can go on.
     """
     job = Job(
         project_id=project_id, kind=spec.kind, title=title[:MAX_TITLE], spec=spec.model_dump(mode="json"),
         state=JobState.QUEUED, queue=QUEUE_OF[spec.kind], priority=priority, created_by=created_by,
-        idempotency_key=idempotency_key,
+        idempotency_key=idempotency_key, step_key=step_key,
     )  # fmt: skip
-    with session.begin_nested():
-        session.add(job)
-    journal.write_state(session, job.id, JobState.QUEUED, "Waiting for a worker.")
-    audit(session, job, "submit", actor=created_by, kind=str(job.kind))
+    _write_down(session, job, "Waiting for a worker.")
     ring_after_commit(session, job)
     return job
+
+
+def add_waiting_job(
+    session: Session,
+    kind: JobKind,
+    draft: dict[str, Any],
+    needs: Mapping[str, Job | Sequence[Job]],
+    *,
+    project_id: int,
+    created_by: str,
+    title: str,
+    priority: int = 0,
+    step_key: str | None = None,
+) -> Job:
+    """A job that can begin once the jobs in `needs` have succeeded; it may be that they have.
+
+    draft: its spec without the options that `needs` names, which are filled in from those jobs' results: checkpoint_id
+    from the result's checkpoint_id, evaluation_ids from the evaluation_id of each.
+    """
+    job = Job(
+        project_id=project_id, kind=kind, title=title[:MAX_TITLE], spec={"kind": str(kind), **draft}, state=JobState.WAITING,
+        queue=QUEUE_OF[kind], priority=priority, created_by=created_by, step_key=step_key,
+    )  # fmt: skip
+    _write_down(session, job, "Waiting for what it needs.")
+    for option, needed in needs.items():
+        jobs = [needed] if isinstance(needed, Job) else needed
+        session.add_all(
+            JobNeed(job_id=job.id, option=option, position=position, needs_id=each.id)
+            for position, each in enumerate(jobs)
+        )
+    session.flush()
+    states.begin_waiting(session, job)
+    return job
+
+
+def _write_down(session: Session, job: Job, message: str) -> None:
+    with session.begin_nested():
+        session.add(job)
+    journal.write_state(session, job.id, job.state, message)
+    audit(session, job, "submit", actor=job.created_by, kind=str(job.kind))
 
 
 def add_check(session: Session, version: DatasetVersion, *, project_id: int, created_by: str) -> Job:

@@ -10,7 +10,7 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import leases
+from app.core import leases, states
 from app.core.abandoned import discard_abandoned
 from app.core.config import Settings
 from app.core.db import Database
@@ -53,13 +53,17 @@ class Sweeper:
 
 
 def sweep(database: Database, doorbell: Doorbell) -> None:
-    """One round: take jobs away from silent workers, then ring for those that wait."""
+    """One round: take jobs away from silent workers, settle what nobody told that it can begin, then ring."""
     with database.read() as session:
-        needed = leases.needs_sweep(session)
+        needed, forgotten = leases.needs_sweep(session), states.has_ready(session)
     if needed:
         with database.write() as session:
             for job in leases.sweep(session):
                 log.warning("lease_expired", job_id=job.id, attempt=job.attempt, state=str(job.state))
+    if forgotten:
+        with database.write() as session:
+            for job in states.release_ready(session):
+                log.warning("waiting_job_settled", job_id=job.id, state=str(job.state))
     for queue in Queue:
         _ring_again(database, doorbell, queue)
 

@@ -59,6 +59,7 @@ class Status:
     time_left: tuple[float, float] | None
     actions: set[str]
     result: tuple[str, str] | None  # what it made: word, address
+    waits_for: list[Job]  # whose results it needs and have not succeeded
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,10 @@ def show(request: Request, job: JobDep, session: SessionDep) -> Response:
 
 
 def status_of(session: Session, job: Job) -> Status:
-    return Status(job, jobs.queue_position(session, job), jobs.time_left(job), jobs.actions(job), result_of(job))
+    waits_for = [needed for needed in jobs.needs(session, job) if needed.state != JobState.SUCCEEDED]
+    return Status(
+        job, jobs.queue_position(session, job), jobs.time_left(job), jobs.actions(job), result_of(job), waits_for
+    )
 
 
 def result_of(job: Job) -> tuple[str, str] | None:

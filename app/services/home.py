@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.core.config import Settings
 from app.services.identity import Identity
 from models import (
+    FINISHED,
     Checkpoint,
     Classifier,
     Dataset,
@@ -84,8 +85,14 @@ def _shelf(session: Session, who: Identity, table: Any, *conditions: Any) -> She
 
 def _active(session: Session, who: Identity) -> tuple[list[Job], int]:
     """What runs, waits or is paused, in this order: the first few, and how many there are."""
-    unfinished = (Job.project_id == who.project_id, Job.state.in_([JobState.RUNNING, JobState.QUEUED, JobState.PAUSED]))
-    order = (Job.state != JobState.RUNNING, Job.state != JobState.QUEUED, Job.priority.desc(), Job.id)
+    unfinished = (Job.project_id == who.project_id, Job.state.not_in(FINISHED))
+    order = (
+        Job.state != JobState.RUNNING,
+        Job.state != JobState.QUEUED,
+        Job.state == JobState.WAITING,
+        Job.priority.desc(),
+        Job.id,
+    )
     total = session.scalar(select(func.count()).select_from(Job).where(*unfinished)) or 0
     return list(session.scalars(select(Job).where(*unfinished).order_by(*order).limit(ACTIVE_SHOWN))), total
 

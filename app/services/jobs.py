@@ -11,7 +11,7 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core import journal, leases
+from app.core import journal, states
 from app.core.errors import ConflictError
 from app.core.submission import add_job, audit
 from app.services import prepare
@@ -96,10 +96,17 @@ def listing(
     return page(session, query, key=Job.id, cursor=cursor, limit=limit)
 
 
+def needs(session: Session, job: Job) -> list[Job]:
+    """The jobs whose results this one needs, each once, by id."""
+    return sorted(
+        {needed.id: needed for _, needed in states.needs(session, job)}.values(), key=lambda needed: needed.id
+    )
+
+
 def active(session: Session, who: Identity) -> list[Job]:
     """Jobs that run, wait or are paused, in the order in which they are done."""
     query = select(Job).where(Job.project_id == who.project_id, Job.state.not_in(FINISHED))
-    running_first = (Job.state != JobState.RUNNING, Job.state != JobState.QUEUED)
+    running_first = (Job.state != JobState.RUNNING, Job.state != JobState.QUEUED, Job.state == JobState.WAITING)
     return list(session.scalars(query.order_by(*running_first, Job.priority.desc(), Job.id)))
 
 
@@ -120,19 +127,19 @@ def actions(job: Job) -> set[str]:
         "stop": running and job.kind in CAN_STOP and job.stop_requested_at is None,
         "pause": pausable,
         "resume": job.state == JobState.PAUSED or (running and job.pause_requested_at is not None),
-        "retry": job.state == JobState.FAILED,
+        "retry": job.state == JobState.FAILED and not states.failed_by_input(job),
     }
     return {name for name, is_possible in possible.items() if is_possible}
 
 
 def cancel(session: Session, who: Identity, job: Job) -> Job:
-    """End the job and keep nothing of it. Asking again changes nothing."""
+    """End the job and keep nothing of it, nor of those that wait for its result. Asking again changes nothing."""
     job = _lock(session, who, job)
     if job.cancel_requested_at is not None:
         return job
     _require(
         job,
-        {JobState.QUEUED, JobState.RUNNING, JobState.PAUSED},
+        {JobState.WAITING, JobState.QUEUED, JobState.RUNNING, JobState.PAUSED},
         "cancelled",
         "Only what has not ended can be cancelled.",
     )
@@ -141,7 +148,7 @@ def cancel(session: Session, who: Identity, job: Job) -> Job:
     if job.state == JobState.RUNNING:
         journal.write_state(session, job.id, job.state, "Cancelling.")
     else:
-        leases.move(session, job, JobState.CANCELLED, message="Cancelled.")
+        states.move(session, job, JobState.CANCELLED, message="Cancelled.")
     return job
 
 
@@ -166,7 +173,7 @@ def pause(session: Session, who: Identity, job: Job) -> Job:
     _refuse_if_cancelled(job)
     _require(job, {JobState.QUEUED, JobState.RUNNING}, "paused", "Only what waits or runs can be paused.")
     if job.state == JobState.QUEUED:
-        leases.move(session, job, JobState.PAUSED, message="Paused.")
+        states.move(session, job, JobState.PAUSED, message="Paused.")
     else:
         _require_kind(job, CAN_PAUSE, "paused: it could not go on from where it was", "Cancel it, or let it end.")
         job.pause_requested_at = job.pause_requested_at or _now(session)
@@ -185,19 +192,28 @@ def resume(session: Session, who: Identity, job: Job) -> Job:
         _require(
             job, {JobState.PAUSED}, "resumed", "Only a paused job can be resumed; a failed one can be tried again."
         )
-        leases.move(session, job, JobState.QUEUED, message="Waiting for a worker.")
+        states.move(session, job, JobState.QUEUED, message="Waiting for a worker.")
     audit(session, job, "resume", actor=who.name)
     return job
 
 
 def retry(session: Session, who: Identity, job: Job) -> Job:
-    """Try a failed job again, from its last checkpoint where it has one."""
+    """Try a failed job again, from its last checkpoint where it has one; what failed with it waits for it again.
+
+    Raises ConflictError for one that failed because another did, and that one still has.
+    """
     job = _lock(session, who, job)
     _require(
         job, {JobState.FAILED}, "tried again", "Only a failed job can be tried again; copy any other into a new one."
     )
+    if states.failed_by_input(job):
+        failed = [needed for _, needed in states.needs(session, job) if needed.state == JobState.FAILED]
+        raise ConflictError(
+            f"Job {job.id} never began: job {failed[0].id}, whose result it needs, failed.",
+            hint=f"Try job {failed[0].id} again; this one then waits for it again.",
+        )
     again: dict[str, Any] = {"crashes": 0, "error": None, "stop_requested_at": None, "cancel_requested_at": None}
-    leases.move(session, job, JobState.QUEUED, message="Waiting for a worker.", **again)
+    states.move(session, job, JobState.QUEUED, message="Waiting for a worker.", **again)
     audit(session, job, "retry", actor=who.name)
     return job
 

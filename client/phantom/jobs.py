@@ -39,7 +39,7 @@ class Job(Generic[T]):
 
     @property
     def state(self) -> str:
-        """queued, running, paused, succeeded, failed or cancelled."""
+        """waiting (for other jobs), queued, running, paused, succeeded, failed or cancelled."""
         return str(self.data["state"])
 
     @property

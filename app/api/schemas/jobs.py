@@ -34,7 +34,7 @@ class JobOut(Out):
         json_schema_extra={
             "example": {
                 "id": 12, "kind": "train_diffusion", "title": "Diffusion on brain-mri", "state": "running", "queue": "gpu",
-                "priority": 0, "queue_position": None, "attempt": 1, "resumed_from": None, "done": 120, "total": 300,
+                "priority": 0, "queue_position": None, "needs": [11], "attempt": 1, "resumed_from": None, "done": 120, "total": 300,
                 "unit": "steps", "rate": 3.1, "fraction": 0.4, "message": "Training", "time_left": {"low_s": 50, "high_s": 70},
                 "actions": ["cancel", "pause", "stop"], "cancel_requested": False, "stop_requested": False, "pause_requested": False, "created_by": "ada",
                 "created_at": "2026-01-02T03:04:05Z", "started_at": "2026-01-02T03:04:06Z", "finished_at": None,
@@ -51,6 +51,7 @@ class JobOut(Out):
     queue: Queue
     priority: int
     queue_position: int | None = Field(description="1: the next of its queue. Null unless it waits, and in lists.")
+    needs: list[int] | None = Field(description="Ids of the jobs whose results it needs. Null in lists.")
     attempt: int = Field(description="How many times a worker has taken it.")
     resumed_from: int | None = Field(description="Where the last attempt went on: what was done before it, in `unit`.")
     done: int
@@ -75,11 +76,17 @@ class JobOut(Out):
 
     @classmethod
     def of(
-        cls, job: Job, *, time_left: tuple[float, float] | None, actions: set[str], queue_position: int | None = None
+        cls,
+        job: Job,
+        *,
+        time_left: tuple[float, float] | None,
+        actions: set[str],
+        queue_position: int | None = None,
+        needs: list[int] | None = None,
     ) -> "JobOut":
         return cls(
             id=job.id, kind=JobKind(job.kind), title=job.title, state=JobState(job.state), queue=Queue(job.queue),
-            priority=job.priority, queue_position=queue_position, attempt=job.attempt, resumed_from=job.resumed_from,
+            priority=job.priority, queue_position=queue_position, needs=needs, attempt=job.attempt, resumed_from=job.resumed_from,
             done=job.done, total=job.total, unit=job.unit, rate=job.rate, fraction=job.fraction, message=job.message,
             time_left=TimeLeft(low_s=time_left[0], high_s=time_left[1]) if time_left else None,
             actions=sorted(actions), cancel_requested=job.cancel_requested_at is not None, stop_requested=job.stop_requested_at is not None,

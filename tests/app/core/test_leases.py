@@ -3,7 +3,7 @@ import threading
 import pytest
 from sqlalchemy import select, update
 
-from app.core import journal, leases
+from app.core import journal, leases, states
 from app.core.db import Database
 from app.core.errors import ConflictError
 from app.core.leases import Lease
@@ -218,12 +218,12 @@ class TestMove:
             with database.write() as session:
                 job = session.get_one(Job, job_id)
                 if will_be in NEXT_STATES[was]:
-                    leases.move(session, job, will_be, message="")
+                    states.move(session, job, will_be, message="")
                     assert job.state == will_be
                     assert (job.finished_at is not None) == job.is_finished
                 else:
                     with pytest.raises(ConflictError, match=f"is {was} and cannot become {will_be}"):
-                        leases.move(session, job, will_be, message="")
+                        states.move(session, job, will_be, message="")
                     assert job.state == was
 
     def test_keeps_the_dataset_of_an_import_in_step(self, database, who):
@@ -232,7 +232,7 @@ class TestMove:
             session.add(Dataset(project_id=who.project_id, name="d", job_id=lease.job_id))
         for state, expected in ((JobState.FAILED, DatasetState.FAILED), (JobState.QUEUED, DatasetState.IMPORTING)):
             with database.write() as session:
-                leases.move(session, session.get_one(Job, lease.job_id), state, message="")
+                states.move(session, session.get_one(Job, lease.job_id), state, message="")
                 assert session.scalar(select(Dataset.state)) == expected
 
 

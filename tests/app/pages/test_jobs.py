@@ -9,6 +9,7 @@ import pytest
 
 from app.core import journal
 from app.core.journal import Entry
+from app.core.submission import add_waiting_job
 from app.services import jobs
 from app.services.identity import Identity
 from models import FINISHED, Artifact, Job, JobKind, JobState, Metric, db_now
@@ -149,6 +150,18 @@ class TestAJob:
         with web.app.state.database.write() as session:
             checkpoint = factories.checkpoint(session, who, factories.dataset_with_version(session, who))
         assert f'href="/checkpoints/{checkpoint.id}">Open the checkpoint' in web.get(f"/jobs/{checkpoint.job_id}").text
+
+    def test_says_what_a_job_waits_for(self, web: Any, who: Identity) -> None:
+        with web.app.state.database.write() as session:
+            training = factories.job(session, who)
+            waiting = add_waiting_job(
+                session, JobKind.SAMPLE, {"per_class": 2, "name": "set", "seed": 0}, {"checkpoint_id": training},
+                project_id=who.project_id, created_by=who.name, title="sampling",
+            )  # fmt: skip
+        shown = web.get(f"/jobs/{waiting.id}").text
+        assert f'It needs <a href="/jobs/{training.id}">job {training.id}</a> (queued).' in shown
+        assert web.get(f"/api/v1/jobs/{waiting.id}").json()["needs"] == [training.id]
+        assert "It needs" not in web.get(f"/jobs/{training.id}").text
 
     def test_of_another_project_does_not_exist(self, web: Any) -> None:
         with web.app.state.database.write() as session:

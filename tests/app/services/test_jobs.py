@@ -20,6 +20,7 @@ ACTIONS = {
 }
 
 LEGAL = {
+    JobState.WAITING: {"cancel": JobState.CANCELLED},
     JobState.QUEUED: {"cancel": JobState.CANCELLED, "pause": JobState.PAUSED},
     JobState.RUNNING: {"cancel": JobState.RUNNING, "stop": JobState.RUNNING, "pause": JobState.RUNNING},
     JobState.PAUSED: {"cancel": JobState.CANCELLED, "resume": JobState.QUEUED},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.core import leases
+from app.core import leases, states
 from app.core.config import Settings
 from app.core.db import Database
 from app.core.leases import Lease
@@ -85,7 +85,7 @@ class Studio:
         with self.database.write() as session:
             job = leases.hold(session, lease)
             assert job is not None
-            leases.move(session, job, JobState.SUCCEEDED, message="Done.", result=recorder(session, job))
+            states.move(session, job, JobState.SUCCEEDED, message="Done.", result=recorder(session, job))
         return self.job(job_id)
 
     def _claim(self, job_id: int, at_report: Callable[[JobContext, int], None]) -> tuple[ScriptedContext, Lease]:
