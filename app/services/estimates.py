@@ -231,8 +231,10 @@ def _classifier_work(session: Session, spec: TrainClassifierSpec) -> Work:
     version = _version(session, spec.dataset_id, version_id)
     number = _num_train_images(spec, version, source)
     cost = costs.cnn(spec.architecture, input_size=spec.input_size)
-    each_epoch = 3 * number + _num_images(version, Split.VAL)
-    steps = spec.epochs * max(1, number // spec.batch_size)
+    each = spec.steps_per_epoch or max(1, number // spec.batch_size)
+    seen = spec.steps_per_epoch * spec.batch_size if spec.steps_per_epoch is not None else number
+    each_epoch = 3 * seen + _num_images(version, Split.VAL)
+    steps = spec.epochs * each
     macs = cost.macs * each_epoch * spec.epochs * costs.cnn_slowdown(spec.architecture)
     memory = PROCESS_BYTES + cost.parameters * 24 + round(cost.activations * 8 * spec.batch_size)
     known = costs.is_known_cnn(spec.architecture)
@@ -242,14 +244,17 @@ def _classifier_work(session: Session, spec: TrainClassifierSpec) -> Work:
 def _num_train_images(spec: TrainClassifierSpec, version: DatasetVersion | None, source: SyntheticSet | None) -> int:
     number = 0
     if spec.train_on != TrainOn.SYNTHETIC:
-        number += _capped(version.counts.values() if version else [], spec.images_per_class, Split.TRAIN)
+        number += _capped(
+            version.counts.values() if version else [], spec.images_per_class, Split.TRAIN, spec.train_share
+        )
     if source is not None:
-        number += sum(min(n, spec.images_per_class or n) for n in source.counts.values())
+        drawn = [round(n * spec.synthetic_share) for n in source.counts.values()]
+        number += sum(min(n, spec.images_per_class or n) for n in drawn)
     return max(number, 1)
 
 
-def _capped(counts: Iterable[dict[str, int]], most: int | None, split: Split) -> int:
-    numbers = [of_class.get(split, 0) for of_class in counts]
+def _capped(counts: Iterable[dict[str, int]], most: int | None, split: Split, share: float) -> int:
+    numbers = [round(of_class.get(split, 0) * share) for of_class in counts]
     return sum(min(n, most or n) for n in numbers)
 
 

@@ -22,6 +22,7 @@ OPTIONS: dict[str, Any] = {
     "augment": "strong",
     "input_size": INPUT_SIZE,
     "class_balanced": True,
+    "steps_per_epoch": None,
     "precision": "fp32",
 }
 

@@ -15,5 +15,16 @@ def more(**extra: Any) -> dict[str, Any]:
     return {"group": "more", **extra}
 
 
+TrainShare = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=1,
+        description="Share of the training images of each class that is used, whole patients; the same ones for the same share.",
+        json_schema_extra=more(),
+    ),
+]
+
+
 class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from models.classifier import TrainOn
 from models.dataset import Split
 from models.job import JobKind
-from models.specs.base import NUM_SEEDS, Seed, Spec, more
+from models.specs.base import NUM_SEEDS, Seed, Spec, TrainShare, more
 
 
 class TrainClassifierSpec(Spec):
@@ -57,6 +57,25 @@ class TrainClassifierSpec(Spec):
             ge=1,
             description="Use at most so many training images of each class and source.",
             json_schema_extra=more(unit="images"),
+        ),
+    ] = None
+    train_share: TrainShare = 1.0
+    synthetic_share: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Share of the synthetic images of each class that is used: the first ones.",
+            json_schema_extra=more(),
+        ),
+    ] = 1.0
+    steps_per_epoch: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="Steps in each epoch, for equal work on unequal data; as many as the images need if not given.",
+            json_schema_extra=more(unit="steps"),
         ),
     ] = None
     batch_size: Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from models.job import JobKind
-from models.specs.base import Seed, Spec, more
+from models.specs.base import Seed, Spec, TrainShare, more
 
 NETWORK_OPTIONS = ("patch_size", "stem_channels", "block_channels", "layers_per_block", "attention_levels")
 # (preset, resolution): patch_size, stem_channels, block_channels, layers_per_block, attention_levels,
@@ -75,6 +75,7 @@ class TrainDiffusionSpec(Spec):
         int, Field(ge=1, le=10_000_000, description="Optimiser steps.", json_schema_extra={"unit": "steps"})
     ]
     seed: Seed = 0
+    train_share: TrainShare = 1.0
     batch_size: Annotated[
         int, Field(ge=1, le=4096, description="Images per step.", json_schema_extra=more(unit="images"))
     ]

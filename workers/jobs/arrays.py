@@ -179,14 +179,3 @@ def join(parts: Sequence[LabelledImages]) -> LabelledImages:
         np.concatenate([part.labels for part in parts]),
         [source for part in parts for source in part.sources],
     )
-
-
-def at_most_per_class(sources: Sequence[Source], most: int | None, *, rng: np.random.Generator) -> list[Source]:
-    """At most `most` sources of each class, drawn at random and kept in their order; all if `most` is None."""
-    if most is None:
-        return list(sources)
-    kept: list[int] = []
-    for label in sorted({source.label for source in sources}):
-        places = [place for place, source in enumerate(sources) if source.label == label]
-        kept += rng.permutation(places)[:most].tolist()
-    return [sources[place] for place in sorted(kept)]

@@ -22,7 +22,6 @@ from workers.context import JobContext, Recorder
 from workers.jobs.arrays import (
     LabelledImages,
     Source,
-    at_most_per_class,
     join,
     load_images,
     real_sources,
@@ -30,6 +29,7 @@ from workers.jobs.arrays import (
 )
 from workers.jobs.pace import Allowance, Pace
 from workers.jobs.problems import explained
+from workers.jobs.subsets import at_most_per_class, first_share, share_by_groups
 from workers.jobs.train_diffusion import newest_checkpoint
 from workers.ml import checkpoints
 from workers.ml.classification import prediction, training
@@ -98,10 +98,12 @@ def _lots(session: Session, spec: TrainClassifierSpec) -> dict[str, list[Source]
     lots: dict[str, list[Source]] = {}
     if spec.train_on != TrainOn.SYNTHETIC:
         assert spec.version_id is not None, "prepare() fills it in"
-        lots["real images"] = real_sources(session, version_id=spec.version_id, split=Split.TRAIN)
+        real = real_sources(session, version_id=spec.version_id, split=Split.TRAIN)
+        lots["real images"] = share_by_groups(real, spec.train_share)
     if spec.train_on != TrainOn.REAL:
         assert spec.synthetic_set_id is not None, "the spec's own check"
-        lots["synthetic images"] = synthetic_sources(session, set_id=spec.synthetic_set_id)
+        synthetic = synthetic_sources(session, set_id=spec.synthetic_set_id)
+        lots["synthetic images"] = first_share(synthetic, spec.synthetic_share)
     chosen = {}
     for what, sources in lots.items():
         chosen[what] = at_most_per_class(sources, spec.images_per_class, rng=numpy_generator("subset", what, spec.seed))
@@ -142,7 +144,8 @@ def _resume(context: JobContext, spec: TrainClassifierSpec, num_images: int) -> 
             f"The checkpoint {path.name} was written for other options than this job's.",
             hint="Ask for a new job with the same settings.",
         )
-    context.resumed_from(state.epoch * num_batches(num_images=num_images, batch_size=spec.batch_size))
+    steps = spec.steps_per_epoch or num_batches(num_images=num_images, batch_size=spec.batch_size)
+    context.resumed_from(state.epoch * steps)
     return state
 
 
@@ -220,6 +223,7 @@ def _records(job: Training) -> Iterator[StepRecord | EpochRecord]:
         vflip=spec.vflip,
         input_size=spec.input_size,
         class_balanced=spec.class_balanced,
+        steps_per_epoch=spec.steps_per_epoch,
         precision=_precision(spec.precision, job.context.device),
     )
 

@@ -27,6 +27,7 @@ from workers.jobs.arrays import LabelledImages, load_images, real_sources
 from workers.jobs.pace import Allowance, Pace
 from workers.jobs.problems import explained
 from workers.jobs.sheets import publish_sheet
+from workers.jobs.subsets import share_by_groups
 from workers.ml import checkpoints
 from workers.ml.diffusion import training
 from workers.ml.diffusion.sampling import sample_images
@@ -85,7 +86,8 @@ def _begin(context: JobContext, spec: TrainDiffusionSpec) -> Training:
         version = session.get_one(DatasetVersion, spec.version_id)
         dataset, classes, channels = version.dataset.name, list(version.classes), version.channels
         manifest = version.manifest_sha256
-        sources = real_sources(session, version_id=version.id, split=Split.TRAIN)
+        all_sources = real_sources(session, version_id=version.id, split=Split.TRAIN)
+    sources = share_by_groups(all_sources, spec.train_share)
     data = load_images(
         context, sources, image_size=spec.image_size, channels=channels, fit=spec.fit, what="training images"
     )

@@ -1,6 +1,5 @@
 """Image arrays: right pixels in the right order, read once, and never a damaged or partial cache."""
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from models import Image, JobKind, Queue, Split
 from tests import factories
 from tests.workers.jobs.conftest import OWNER, Studio
 from workers.context import JobCancelled, JobContext
-from workers.jobs.arrays import Source, at_most_per_class, join, load_images, real_sources, take
+from workers.jobs.arrays import Source, join, load_images, real_sources, take
 
 
 @pytest.fixture
@@ -95,22 +94,6 @@ class TestCache:
         with pytest.raises(JobCancelled):
             load(context, sources)
         assert cached(studio) == []
-
-
-class TestAtMostPerClass:
-    SOURCES = tuple(Source(i, i % 3 and 1, None, str(i)) for i in range(30))  # 10 of class 0, 20 of class 1
-
-    def test_keeps_so_many_of_each_class_in_their_order(self) -> None:
-        kept = at_most_per_class(self.SOURCES, 5, rng=np.random.default_rng(0))
-        assert Counter(source.label for source in kept) == {0: 5, 1: 5}
-        assert [source.id for source in kept] == sorted(source.id for source in kept)
-
-    def test_keeps_all_without_a_limit(self) -> None:
-        assert at_most_per_class(self.SOURCES, None, rng=np.random.default_rng(0)) == list(self.SOURCES)
-
-    def test_is_the_same_for_the_same_seed_only(self) -> None:
-        first, again, other = (at_most_per_class(self.SOURCES, 5, rng=np.random.default_rng(s)) for s in (1, 1, 2))
-        assert first == again != other
 
 
 def test_join_puts_one_lot_after_the_other(context: JobContext, sources: list[Source]) -> None:

@@ -55,6 +55,18 @@ class TestWhatIsLearnt:
         spec = spec_of(dataset_id=dataset_id, synthetic_set_id=synthetic_set.id, train_on="both", images_per_class=2)
         assert classifier_of(studio, spec).num_train_images == 2 * 2 + 2 * 2
 
+    def test_shares_take_that_part_of_each_class_of_their_source(
+        self, studio: Studio, synthetic_set: SyntheticSet, dataset_id: int
+    ) -> None:
+        both = {"dataset_id": dataset_id, "synthetic_set_id": synthetic_set.id, "train_on": "both"}
+        made = classifier_of(studio, spec_of(**both, train_share=0.3, synthetic_share=0.5))
+        assert made.num_train_images == 2 * 2 + 2 * 2  # of seven and, one being rejected, three and four
+
+    def test_steps_per_epoch_give_unequal_data_equal_work(self, studio: Studio, dataset_id: int) -> None:
+        for share in (1.0, 0.3):
+            job = studio.run(spec_of(dataset_id=dataset_id, train_share=share, steps_per_epoch=3))
+            assert (job.done, job.total) == (6, 6)
+
 
 class TestResume:
     def test_a_killed_training_ends_with_the_same_bytes(self, studio: Studio, dataset_id: int) -> None:

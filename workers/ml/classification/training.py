@@ -43,6 +43,7 @@ class _Recipe:
     vflip: bool
     input_size: int
     class_balanced: bool
+    steps_per_epoch: int | None
     precision: str
 
 
@@ -62,18 +63,20 @@ def train_classifier(
     vflip: bool,
     input_size: int,
     class_balanced: bool,
+    steps_per_epoch: int | None,
     precision: str,
 ) -> Iterator[StepRecord | EpochRecord]:
     """Train until state.epoch == num_epochs; yield a StepRecord per step and an EpochRecord per epoch.
 
     state: new_classifier_state(...) or a loaded one, changed in place. images_uint8: (N, H, W, C), N >= 2.
     val_images_uint8: (M, H', W', C) real images, M >= 1, on which the best epoch is chosen: highest balanced accuracy,
-    then lowest loss, then the earliest. lr: peak learning rate. augment: "none", "light" or "strong".
+    then lowest loss, then the earliest. steps_per_epoch: batches of exactly batch_size in each epoch, whatever N is; None:
+    as many as N needs. lr: peak learning rate. augment: "none", "light" or "strong".
     precision: "fp32" or "bf16" (autocast; validation is always fp32).
 
     Raises ValueError for images or labels that do not fit the network.
     """
-    recipe = _Recipe(num_epochs, batch_size, lr, label_smoothing, augment, hflip, vflip, input_size, class_balanced, precision)  # fmt: skip
+    recipe = _Recipe(num_epochs, batch_size, lr, label_smoothing, augment, hflip, vflip, input_size, class_balanced, steps_per_epoch, precision)  # fmt: skip
     _check(state, recipe, images_uint8, labels, val_images_uint8, val_labels)
     while state.epoch < num_epochs:
         losses = []
@@ -89,8 +92,9 @@ def _epoch_steps(
 ) -> Iterator[StepRecord]:
     seed = derive_seed(state.seed, "order", state.epoch)
     batches = epoch_batches(
-        labels=labels, batch_size=recipe.batch_size, class_balanced=recipe.class_balanced, seed=seed
-    )
+        labels=labels, batch_size=recipe.batch_size, class_balanced=recipe.class_balanced, seed=seed,
+        num_steps=recipe.steps_per_epoch,
+    )  # fmt: skip
     total = recipe.num_epochs * len(batches)
     state.is_within_epoch = True
     for index, chosen in enumerate(batches):

@@ -48,6 +48,7 @@ def training_arguments(*, per_class: int = 12, channels: int = 1, **changes: Any
         "vflip": False,
         "input_size": 64,
         "class_balanced": True,
+        "steps_per_epoch": None,
         "precision": "fp32",
         **changes,
     }

@@ -42,3 +42,12 @@ def test_the_order_depends_on_the_seed_alone():
 
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_an_epoch_has_as_many_full_batches_as_asked_for_whatever_the_number_of_images(balanced: bool) -> None:
+    for labels in (np.arange(10) % 2, np.arange(1000) % 2):
+        batches = epoch_batches(labels=labels, batch_size=16, class_balanced=balanced, seed=0, num_steps=7)
+        assert [len(batch) for batch in batches] == [16] * 7
+        counts = np.bincount(np.concatenate(batches), minlength=len(labels))
+        assert counts.max() - counts.min() <= 1  # each image as often as any other
