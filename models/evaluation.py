@@ -1,4 +1,4 @@
-"""Evaluations: a classifier on one split of real images, with every prediction kept."""
+"""Evaluations: a classifier on one split of real images, with every prediction kept; or on a synthetic set, without them."""
 
 from typing import Any
 
@@ -15,7 +15,11 @@ class Evaluation(WithId, Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
     classifier_id: Mapped[int] = mapped_column(ForeignKey("classifiers.id"), index=True)
     version_id: Mapped[int] = mapped_column(ForeignKey("dataset_versions.id"), index=True)
-    split: Mapped[str] = mapped_column(String(10))
+    split: Mapped[str] = mapped_column(
+        String(10)
+    )  # train, val, test, all; synthetic: the set was tested on, not the version
+    synthetic_set_id: Mapped[int | None] = mapped_column(ForeignKey("synthetic_sets.id"), index=True)
+    class_map: Mapped[dict[str, Any] | None]  # {class of the dataset: class of the classifier}; None: they are the same
     classes: Mapped[list[str]]
     num_images: Mapped[int]
     leaks: Mapped[dict[str, Any] | None]  # {kind: test images that training knew}; None: not looked for

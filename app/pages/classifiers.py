@@ -11,7 +11,7 @@ from app.deps import ClassifierDep, IdentityDep, SessionDep
 from app.pages.forms import Field
 from app.pages.render import Script, render
 from app.pages.results import Figure, Link, Setting, settings_of, short_form
-from app.services import classifiers, jobs
+from app.services import classifiers, evaluations, jobs
 from app.services.identity import Identity
 from app.services.paging import Page
 from models import Classifier, Dataset, Evaluation, Explanation, JobKind, TrainOn
@@ -29,6 +29,7 @@ class Tested:
     """An evaluation in one line."""
 
     evaluation: Evaluation
+    part: str
     accuracy: Figure
     balanced_accuracy: Figure
 
@@ -98,6 +99,7 @@ def _tests(session: Session, classifier: Classifier, *, limit: int) -> list[Test
     return [
         Tested(
             row,
+            evaluations.part(row),
             Figure.of("accuracy", row.report["accuracy"]),
             Figure.of("balanced accuracy", row.report["balanced_accuracy"]),
         )

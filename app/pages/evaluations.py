@@ -20,7 +20,7 @@ from app.services import evaluations, jobs
 from app.services.evaluations import PredictedImage
 from app.services.identity import Identity
 from app.services.paging import Page
-from models import Classifier, Evaluation, Image, Prediction
+from models import Classifier, Evaluation, Image, Prediction, SyntheticSet
 
 router = APIRouter(prefix="/evaluations", include_in_schema=False)
 IMAGES_A_PAGE = 60
@@ -54,6 +54,7 @@ class Row:
 
     evaluation: Evaluation
     classifier: Classifier
+    part: str
     accuracy: Figure
     balanced_accuracy: Figure
     mark: str
@@ -81,7 +82,7 @@ class Cell:
     count: int
     share: float | None
     shade: int
-    url: str
+    url: str | None
     is_right: bool
     is_open: bool
 
@@ -112,6 +113,7 @@ class OpenCell:
 class ShowPage:
     evaluation: Evaluation
     classifier: Classifier
+    part: str
     made_from: list[Link]
     headlines: list[tuple[Figure, str]]
     class_columns: list[str]
@@ -144,6 +146,7 @@ def _row(session: Session, evaluation: Evaluation, num_openings: int | None) -> 
     return Row(
         evaluation,
         evaluations.classifier_of(session, evaluation),
+        evaluations.part(evaluation),
         Figure.of("accuracy", report["accuracy"]),
         Figure.of("balanced accuracy", report["balanced_accuracy"]),
         evaluations.mark(evaluation),
@@ -179,6 +182,7 @@ def _page(
     return ShowPage(
         evaluation=evaluation,
         classifier=evaluations.classifier_of(session, evaluation),
+        part=evaluations.part(evaluation),
         made_from=_made_from(session, who, evaluation),
         headlines=[(Figure.of(title, report[name]), text) for name, (title, text) in HEADLINES.items()],
         class_columns=list(CLASS_FIGURES.values()),
@@ -219,7 +223,10 @@ def _cell(
     evaluation: Evaluation, count: int, total: int, place: tuple[int, int], chosen: tuple[int | None, int | None]
 ) -> Cell:
     share = count / total if total else None
-    url = page_url(f"/evaluations/{evaluation.id}", label=place[0], predicted=place[1]) + "#images"
+    is_listed = evaluation.synthetic_set_id is None  # single predictions are kept of real images only
+    url = (
+        page_url(f"/evaluations/{evaluation.id}", label=place[0], predicted=place[1]) + "#images" if is_listed else None
+    )
     return Cell(count, share, round(10 * (share or 0)), url, place[0] == place[1], place == chosen)
 
 
@@ -267,8 +274,12 @@ def _made_from(session: Session, who: Identity, evaluation: Evaluation) -> list[
     classifier = evaluations.classifier_of(session, evaluation)
     dataset = evaluations.dataset_of(session, evaluation)
     job = jobs.get(session, who, evaluation.job_id)
+    tested = Link("Dataset", f"{dataset.name}, {evaluations.part(evaluation)}", f"/datasets/{dataset.id}")
+    if evaluation.synthetic_set_id is not None:
+        source = session.get_one(SyntheticSet, evaluation.synthetic_set_id)
+        tested = Link("Synthetic set", source.name, f"/synthetic-sets/{source.id}")
     return [
-        Link("Dataset", f"{dataset.name}, {evaluation.split} split", f"/datasets/{dataset.id}"),
+        tested,
         Link("Classifier", classifier.name, f"/classifiers/{classifier.id}"),
         Link("Job", f"{job.id}, {job.title}", f"/jobs/{job.id}"),
     ]

@@ -263,7 +263,10 @@ def _evaluate_work(session: Session, spec: EvaluateSpec) -> Work:
     if classifier is None:
         return Work(0, 0, 0, PROCESS_BYTES, 0)
     version_id = spec.version_id or (classifier.version_id if spec.dataset_id is None else None)
-    number = _num_images(_version(session, spec.dataset_id, version_id), spec.split)
+    source = session.get(SyntheticSet, spec.synthetic_set_id) if spec.synthetic_set_id is not None else None
+    version = _version(session, spec.dataset_id, version_id)
+    splits = list(Split) if spec.split == "all" else [Split(spec.split)]
+    number = source.num_images if source is not None else sum(_num_images(version, split) for split in splits)
     return _prediction_work(classifier, number, number, spec.batch_size)
 
 

@@ -13,6 +13,7 @@ from app.services.paging import MAX_LIMIT, Page, page
 from app.services.rows import note, owned
 from models import Classifier, Dataset, DatasetVersion, Evaluation, Image, Prediction, Split
 
+OPENED = (Split.TEST, "all")
 PredictedImage = tuple[Prediction, Image]
 
 
@@ -39,8 +40,15 @@ def classifier_of(session: Session, evaluation: Evaluation) -> Classifier:
     return session.get_one(Classifier, evaluation.classifier_id)
 
 
+def part(evaluation: Evaluation) -> str:
+    """What it was tested on, in words."""
+    if evaluation.synthetic_set_id is not None:
+        return f"synthetic set {evaluation.synthetic_set_id}"
+    return "all images" if evaluation.split == "all" else f"the {evaluation.split} split"
+
+
 def dataset_of(session: Session, evaluation: Evaluation) -> Dataset:
-    """The dataset it was tested on."""
+    """The dataset it was tested on; of a test on synthetic images, the one whose validation images chose its epoch."""
     return session.get_one(DatasetVersion, evaluation.version_id).dataset
 
 
@@ -52,14 +60,14 @@ def mark(evaluation: Evaluation) -> str:
 
 def num_openings(session: Session, rows: Collection[Evaluation]) -> dict[int, int]:
     """By evaluation: how often the test images of its dataset have been looked at so far; nothing for other splits."""
-    tested = {row.version_id for row in rows if row.split == Split.TEST}
+    tested = {row.version_id for row in rows if row.split in OPENED}
     query = select(DatasetVersion.id, DatasetVersion.dataset_id).where(DatasetVersion.id.in_(tested))
     dataset_of = {found.id: found.dataset_id for found in session.execute(query)}
     counts = openings.counts(session, set(dataset_of.values()))
     return {
         row.id: counts.get(dataset_of[row.version_id], 0)
         for row in rows
-        if row.version_id in dataset_of and row.split == Split.TEST
+        if row.version_id in dataset_of and row.split in OPENED
     }
 
 

@@ -4,7 +4,7 @@ A spec alone can be checked without a database; here is what takes one: whether 
 ready and fit each other. The completed spec names versions, so that a later import cannot change what a job means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -41,6 +41,7 @@ from models.specs import (
 )
 
 MOST_IMAGES = 1_000_000  # of one synthetic set
+MAP_HINT = "Say with class_map which class of the classifier each class of the dataset is."
 COLOURS = {1: "grey", 3: "colour"}
 
 
@@ -67,7 +68,7 @@ def prepare(session: Session, who: Identity, spec: JobSpec) -> tuple[JobSpec, st
 
 def _train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) -> tuple[JobSpec, str]:
     version = ready_version(session, who, spec.dataset_id, spec.version_id)
-    _need_images(version, Split.TRAIN, "to learn from")
+    _need_images(version, [Split.TRAIN], "to learn from")
     if spec.init_checkpoint_id is not None:
         start = checkpoints.get(session, who, spec.init_checkpoint_id)
         _need_same_classes(version, start.classes, f"checkpoint {start.id}")
@@ -144,9 +145,9 @@ def _train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec
     version = ready_version(session, who, dataset_id, version_id)
     _need_classes(version.classes)
     datasets.need_no_leaks(session, version, accepted=spec.accept_leaks)
-    _need_images(version, Split.VAL, "to choose the best epoch by", each_class=False)
+    _need_images(version, [Split.VAL], "to choose the best epoch by", each_class=False)
     if spec.train_on != TrainOn.SYNTHETIC:
-        _need_images(version, Split.TRAIN, "to learn from")
+        _need_images(version, [Split.TRAIN], "to learn from")
     if source is not None:
         _need_fitting_set(session, version, source)
     image_size = spec.image_size or (source.image_size if source is not None else spec.input_size)
@@ -192,17 +193,69 @@ def _learnt(spec: TrainClassifierSpec) -> str:
 
 def _evaluate(session: Session, who: Identity, spec: EvaluateSpec) -> tuple[JobSpec, str]:
     classifier = classifiers.get(session, who, spec.classifier_id)
+    what = f"classifier {classifier.id} ({classifier.architecture})"
+    if spec.synthetic_set_id is not None:
+        return _evaluate_on_synthetic(session, who, spec, classifier, what)
     dataset_id, version_id = spec.dataset_id, spec.version_id
     if dataset_id is None:
         own = session.get_one(DatasetVersion, classifier.version_id)
         dataset_id, version_id = own.dataset_id, version_id or own.id
     version = ready_version(session, who, dataset_id, version_id)
-    _need_same_classes(version, classifier.classes, f"classifier {classifier.id}")
+    if spec.class_map is None:
+        _need_same_classes(version, classifier.classes, f"classifier {classifier.id}", hint=MAP_HINT)
+    else:
+        _need_fitting_map(spec.class_map, version, classifier)
     _need_fitting_channels(classifier, version)
-    _need_images(version, spec.split, "to test on", each_class=False)
-    what = f"classifier {classifier.id} ({classifier.architecture})"
-    title = f"Test of {what} on {naming.shortened(version.dataset.name)}, {spec.split} split"
+    _need_images(
+        version, list(Split) if spec.split == "all" else [Split(spec.split)], "to test on", each_class=False,
+        classes=spec.class_map,
+    )  # fmt: skip
+    title = f"Test of {what} on {naming.shortened(version.dataset.name)}, {part(spec.split)}"
     return spec.model_copy(update={"dataset_id": dataset_id, "version_id": version.id}), title
+
+
+def part(split: str) -> str:
+    """How a part of a dataset is called."""
+    return "all images" if split == "all" else f"{split} split"
+
+
+def _evaluate_on_synthetic(
+    session: Session, who: Identity, spec: EvaluateSpec, classifier: Classifier, what: str
+) -> tuple[JobSpec, str]:
+    assert spec.synthetic_set_id is not None
+    source = synthetic_sets.get(session, who, spec.synthetic_set_id)
+    if list(source.classes) != list(classifier.classes):
+        raise BadInputError(
+            f"Synthetic set {source.id} has the classes {_listed(source.classes)}, but classifier {classifier.id} has "
+            f"{_listed(classifier.classes)}.",
+            hint="Both must have the same classes in the same order.",
+        )
+    if source.channels > classifier.channels:
+        raise BadInputError(
+            f"Classifier {classifier.id} learnt grey images, but synthetic set {source.id} has colour.",
+            hint="Test it on a grey set.",
+        )
+    return spec, f"Test of {what} on synthetic set {source.id}"
+
+
+def _need_fitting_map(class_map: dict[str, str], version: DatasetVersion, classifier: Classifier) -> None:
+    """BadInputError unless the map leads from classes of the version to at least two of the classifier's."""
+    for names, known, owner in (
+        (class_map.keys(), version.classes, f"dataset {version.dataset.name!r}"),
+        (class_map.values(), classifier.classes, f"classifier {classifier.id}"),
+    ):
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            raise BadInputError(
+                f"class_map names {_listed(unknown)}; {owner} has {_listed(known)}.",
+                errors=[{"pointer": "/class_map", "detail": f"{unknown[0]!r} is not a class of {owner}"}],
+            )
+    if len(set(class_map.values())) < 2:
+        raise BadInputError(
+            "class_map leads to fewer than two classes of the classifier.",
+            hint="Map at least two classes, or there is nothing to tell apart.",
+            errors=[{"pointer": "/class_map", "detail": "needs two classes of the classifier"}],
+        )
 
 
 def _need_fitting_channels(classifier: Classifier, version: DatasetVersion) -> None:
@@ -255,12 +308,20 @@ def ready_version(session: Session, who: Identity, dataset_id: int, version_id: 
     return version
 
 
-def _need_images(version: DatasetVersion, split: Split, purpose: str, *, each_class: bool = True) -> None:
-    """BadInputError if the split has no image (of some class, where `each_class`)."""
-    empty = [name for name in version.classes if not version.counts.get(name, {}).get(split, 0)]
-    if empty and (each_class or len(empty) == len(version.classes)):
+def _need_images(
+    version: DatasetVersion,
+    splits: Sequence[Split],
+    purpose: str,
+    *,
+    each_class: bool = True,
+    classes: Collection[str] | None = None,
+) -> None:
+    """BadInputError if the splits have no image (of some class, where `each_class`) of `classes`, all if not given."""
+    names = [name for name in version.classes if classes is None or name in classes]
+    empty = [name for name in names if not any(version.counts.get(name, {}).get(split, 0) for split in splits)]
+    if empty and (each_class or len(empty) == len(names)):
         raise BadInputError(
-            f"The {split} split of dataset {version.dataset.name!r} has no image of {_listed(empty)} {purpose}.",
+            f"The {' and '.join(splits)} split of dataset {version.dataset.name!r} has no image of {_listed(empty)} {purpose}.",
             hint="Import it again with another split, or without these classes.",
         )
 
@@ -273,11 +334,17 @@ def _need_classes(classes: Sequence[str]) -> None:
         )
 
 
-def _need_same_classes(version: DatasetVersion, classes: Sequence[str], owner: str) -> None:
+def _need_same_classes(
+    version: DatasetVersion,
+    classes: Sequence[str],
+    owner: str,
+    *,
+    hint: str = "Both must have the same classes in the same order.",
+) -> None:
     if list(version.classes) != list(classes):
         raise BadInputError(
             f"Dataset {version.dataset.name!r} has the classes {_listed(version.classes)}, but {owner} has {_listed(classes)}.",
-            hint="Both must have the same classes in the same order.",
+            hint=hint,
         )
 
 

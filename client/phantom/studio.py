@@ -96,11 +96,15 @@ class Studio:
         )
 
     def evaluate(
-        self, classifier: Classifier, images: Dataset | DatasetSplit | None = None, **options: Any
+        self, classifier: Classifier, images: Dataset | DatasetSplit | SyntheticSet | None = None, **options: Any
     ) -> Job[Evaluation]:
-        """Test a classifier on a split of real images; on the test split of its own dataset if not given."""
+        """Test a classifier on a split of real images (a dataset's test split, if none is named) or on a synthetic set; on the
+        test split of its own dataset if nothing is given. class_map: {class of the dataset: class of the classifier}.
+        """
         if isinstance(images, DatasetSplit):
             options |= {"dataset_id": images.dataset.id, "split": images.name}
+        elif isinstance(images, SyntheticSet):
+            options |= {"synthetic_set_id": images.id}
         elif images is not None:
             options |= {"dataset_id": images.id}
         return self.submit("evaluate", classifier_id=classifier.id, **options)

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from models.classifier import TrainOn
-from models.dataset import Split
 from models.job import JobKind
 from models.specs.base import NUM_SEEDS, Seed, Spec, TrainShare, more
 
@@ -140,7 +139,23 @@ class EvaluateSpec(Spec):
         None
     )
     version_id: Annotated[int | None, Field(description="Version of it.", json_schema_extra={"hidden": True})] = None
-    split: Annotated[Split, Field(description="Split of real images to test on.")] = Split.TEST
+    split: Annotated[
+        Literal["train", "val", "test", "all"], Field(description="Split of real images to test on; all of them: all.")
+    ] = "test"
+    synthetic_set_id: Annotated[
+        int | None,
+        Field(
+            description="Synthetic set to test on instead of real images: are its labels faithful?",
+            json_schema_extra=more(),
+        ),
+    ] = None
+    class_map: Annotated[
+        dict[str, str] | None,
+        Field(
+            description="Class of the classifier for each class of the dataset, where they differ; classes left out are not tested.",
+            json_schema_extra={"hidden": True},
+        ),
+    ] = None
     accept_leaks: Annotated[
         bool,
         Field(
@@ -159,6 +174,12 @@ class EvaluateSpec(Spec):
     batch_size: Annotated[
         int, Field(ge=1, le=4096, description="Images at once.", json_schema_extra=more(unit="images"))
     ] = 64
+
+    @model_validator(mode="after")
+    def tests_on_one_thing(self) -> "EvaluateSpec":
+        if self.synthetic_set_id is not None and (self.dataset_id is not None or self.class_map is not None):
+            raise ValueError("synthetic_set_id is given with dataset_id or class_map; test on one thing at a time.")
+        return self
 
 
 class ExplainSpec(Spec):

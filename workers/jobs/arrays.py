@@ -47,11 +47,12 @@ class LabelledImages(NamedTuple):
     sources: list[Source]
 
 
-def real_sources(session: Session, *, version_id: int, split: Split) -> list[Source]:
-    """The images of one split, by id."""
+def real_sources(session: Session, *, version_id: int, split: Split | None) -> list[Source]:
+    """The images of one split, of all if it is None, by id."""
     patient = func.coalesce(Image.group, Image.series).label("patient")
     query = select(Image.id, Image.label, patient, Image.cluster, Image.stored_sha256)
-    rows = session.execute(query.where(Image.version_id == version_id, Image.split == split).order_by(Image.id)).all()
+    wanted = [Image.version_id == version_id] + ([Image.split == split] if split is not None else [])
+    rows = session.execute(query.where(*wanted).order_by(Image.id)).all()
     unions = Unions[object]()
     for row in rows:
         for name in _groups_of(row.patient, row.cluster):

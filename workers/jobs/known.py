@@ -32,13 +32,13 @@ def known_to_training(session: Session, spec: EvaluateSpec) -> dict[str, int]:
     version = session.get_one(DatasetVersion, spec.version_id)
     if (
         trained == {version.id}
-        and spec.split == Split.TEST
+        and spec.split == "test"
         and version.leaks is not None
         and not any(version.leaks.values())
     ):
         return dict.fromkeys(versions.LEAK_KINDS, 0)
     seen = [each for version_id in sorted(trained) for each in _images(session, version_id, [Split.TRAIN, Split.VAL])]
-    tested = _images(session, version.id, [spec.split])
+    tested = _images(session, version.id, list(Split) if spec.split == "all" else [Split(spec.split)])
     patients = {each.group for each in seen} - {None}
     matches = versions.known_images(
         [each[:2] for each in seen], [each[:2] for each in tested],
@@ -69,7 +69,12 @@ def _looks(session: Session, version_ids: Sequence[int]) -> dict[str, Look]:
 
 def refuse_leaks(leaks: Mapping[str, int], classifier: Classifier, spec: EvaluateSpec) -> None:
     """ConflictError where a test would measure memory, unless a person has accepted that, here or in training."""
-    if spec.split != Split.TEST or not any(leaks.values()) or spec.accept_leaks or classifier.spec.get("accept_leaks"):
+    if (
+        spec.split not in (Split.TEST, "all")
+        or not any(leaks.values())
+        or spec.accept_leaks
+        or classifier.spec.get("accept_leaks")
+    ):
         return
     raise ConflictError(
         f"Of the test images, training has seen {leaks['identical']:,} with the same pixels, {leaks['near']:,} that are "

@@ -13,7 +13,6 @@ from models import (
     Image,
     Mark,
     Prediction,
-    Split,
     SyntheticImage,
     SyntheticSet,
     TrainOn,
@@ -163,14 +162,18 @@ class ClassifierOut(Out):
 
 
 class EvaluationOut(Out):
-    """A classifier tested on one split of real images."""
+    """A classifier tested on one split of real images, or on a synthetic set."""
 
     id: int
     job_id: int
     classifier_id: int
     dataset_id: int
     version_id: int
-    split: Split
+    split: str = Field(description="train, val, test or all; synthetic: the images of synthetic_set_id.")
+    synthetic_set_id: int | None
+    class_map: dict[str, str] | None = Field(
+        description="Class of the classifier for each class of the dataset that was tested; null: the classes are the same."
+    )
     classes: list[str]
     num_images: int
     leaks: dict[str, int] | None = Field(
@@ -189,7 +192,7 @@ class EvaluationOut(Out):
     def of(cls, row: Evaluation, *, dataset_id: int, num_openings: int | None) -> "EvaluationOut":
         return cls(
             id=row.id, job_id=row.job_id, classifier_id=row.classifier_id, dataset_id=dataset_id,
-            version_id=row.version_id, split=Split(row.split), classes=row.classes, num_images=row.num_images,
+            version_id=row.version_id, split=row.split, synthetic_set_id=row.synthetic_set_id, class_map=row.class_map, classes=row.classes, num_images=row.num_images,
             leaks=row.leaks, num_openings=num_openings, report=row.report, created_at=row.created_at, url=f"/evaluations/{row.id}",
         )  # fmt: skip
 

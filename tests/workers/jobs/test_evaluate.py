@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.core.errors import BadInputError
-from models import Classifier, DatasetVersion, Evaluation, Image, Prediction, Split
+from models import Classifier, DatasetVersion, Evaluation, Image, Opening, Prediction, Split
 from models.specs import EvaluateSpec, TrainClassifierSpec
 from tests import factories
 from tests.workers.jobs.conftest import Studio
@@ -72,6 +72,67 @@ def test_another_dataset_of_the_same_classes_can_be_tested_on(studio: Studio, cl
     spec = EvaluateSpec(classifier_id=classifier.id, dataset_id=dataset_id, num_bootstrap=100)
     made = studio.made(Evaluation, studio.run(spec), "evaluation_id")
     assert (made.version_id, made.num_images) == (version_id, 8)
+
+
+class TestClassMap:
+    @pytest.fixture
+    def other_id(self, studio: Studio) -> int:
+        """Three classes under other names; the third is nothing that the classifier knows."""
+        with studio.database.write() as session:
+            made = factories.dataset_with_version(
+                session,
+                studio.who,
+                name="other",
+                classes=["hoop", "blob", "dust"],
+                num_images=30,
+                storage=studio.storage,
+            )
+            return made.dataset_id
+
+    def test_names_the_classifiers_class_of_each_class_and_leaves_out_the_rest(
+        self, studio: Studio, classifier: Classifier, other_id: int
+    ) -> None:
+        class_map = {"blob": "disc", "hoop": "ring"}
+        spec = EvaluateSpec(
+            classifier_id=classifier.id, dataset_id=other_id, class_map=class_map, split="all", num_bootstrap=100,
+            accept_leaks=True,  # the drawings are those that training saw
+        )  # fmt: skip
+        job = studio.run(spec)
+        made = studio.made(Evaluation, job, "evaluation_id")
+        assert (made.num_images, made.split, made.class_map, made.classes) == (20, "all", class_map, ["disc", "ring"])
+        with studio.database.read() as session:
+            rows = session.execute(
+                select(Image.label, Prediction.label).join(Prediction, Prediction.image_id == Image.id)
+            ).all()
+            assert {tuple(row) for row in rows} == {(0, 1), (1, 0)}
+            assert session.scalar(select(Opening.num_images)) == 20
+
+    @pytest.mark.parametrize(("class_map", "says"), [
+        ({"cat": "disc", "hoop": "ring"}, "class_map names 'cat'; dataset 'other' has 'hoop', 'blob', 'dust'"),
+        ({"blob": "square", "hoop": "ring"}, "class_map names 'square'; classifier 1 has 'disc', 'ring'"),
+        ({"blob": "ring", "hoop": "ring"}, "fewer than two classes"),
+        ({}, "fewer than two classes"),
+    ])  # fmt: skip
+    def test_that_does_not_fit_is_refused_in_words(
+        self, studio: Studio, classifier: Classifier, other_id: int, class_map: dict[str, str], says: str
+    ) -> None:
+        with pytest.raises(BadInputError, match=says):
+            studio.submit(EvaluateSpec(classifier_id=classifier.id, dataset_id=other_id, class_map=class_map))
+
+
+def test_a_synthetic_set_can_be_tested_on_and_no_look_at_real_images_is_counted(
+    studio: Studio, classifier: Classifier, version_id: int
+) -> None:
+    with studio.database.write() as session:
+        version = session.get_one(DatasetVersion, version_id)
+        checkpoint = factories.checkpoint(session, studio.who, version)
+        drawn = factories.synthetic_set(session, studio.who, checkpoint, per_class=4, storage=studio.storage)
+    job = studio.run(EvaluateSpec(classifier_id=classifier.id, synthetic_set_id=drawn.id, num_bootstrap=100))
+    made = studio.made(Evaluation, job, "evaluation_id")
+    assert (made.split, made.synthetic_set_id, made.num_images, made.leaks) == ("synthetic", drawn.id, 8, None)
+    with studio.database.read() as session:
+        assert session.scalars(select(Prediction)).all() == []
+        assert session.scalars(select(Opening)).all() == []
 
 
 def test_a_dataset_of_other_classes_is_refused(studio: Studio, classifier: Classifier) -> None:
