@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.ml.metrics.resampling import bootstrap_weights, group_indices, percentile_interval
+from workers.ml.metrics.intervals import Basis, bases, score_interval
+from workers.ml.metrics.resampling import bootstrap_weights, group_indices
 
 Labels = NDArray[np.int64]
 Model = Literal["linear", "forest"]
@@ -55,25 +56,25 @@ def _model(model: Model, *, num_trees: int, seed: int) -> Any:
 def scores(
     *, labels: Labels, predicted: Labels, units: Labels, num_bootstrap: int, confidence: float, seed: int
 ) -> dict[str, dict[str, float]]:
-    """{"accuracy", "balanced_accuracy": {"value", "low", "high"}}; intervals from resamples of whole units.
+    """{"accuracy", "balanced_accuracy": {"value", "low", "high"}}; score intervals from resamples of whole units.
 
-    labels, predicted, units: (N,). Balanced accuracy is the mean over classes of the share that is right.
+    labels, predicted, units: (N,), at least two units of each class. Balanced accuracy is the mean over classes of the share that is right.
     """
     rights = _rights(labels, predicted)  # (N, K + 1)
     totals = _rights(labels, labels)
+    indices = group_indices(units, num_images=len(labels))
     drawn = [
         (weights @ rights) / np.where(weights @ totals > 0, weights @ totals, np.nan)
-        for weights in bootstrap_weights(
-            indices=group_indices(units, num_images=len(labels)), num_bootstrap=num_bootstrap, seed=seed
-        )
+        for weights in bootstrap_weights(indices=indices, num_bootstrap=num_bootstrap, seed=seed)
     ]
+    basis = bases(labels=labels, predicted=predicted, indices=indices, num_classes=int(labels.max()) + 1)
     values = rights.sum(axis=0) / totals.sum(axis=0)
     resampled = np.concatenate(drawn)  # (B, K + 1)
     figures = {
         "accuracy": (values[0], resampled[:, 0]),
         "balanced_accuracy": (values[1:].mean(), resampled[:, 1:].mean(axis=1)),
     }
-    return {name: _with_interval(float(value), draws, confidence) for name, (value, draws) in figures.items()}
+    return {name: _with_interval(value, draws, basis[name], confidence) for name, (value, draws) in figures.items()}
 
 
 def _rights(labels: Labels, predicted: Labels) -> NDArray[np.float64]:
@@ -83,9 +84,11 @@ def _rights(labels: Labels, predicted: Labels) -> NDArray[np.float64]:
     return np.concatenate([right[:, None], right[:, None] * of_class], axis=1)
 
 
-def _with_interval(value: float, draws: NDArray[np.float64], confidence: float) -> dict[str, float]:
-    low, high = percentile_interval(draws, confidence=confidence)
-    return {"value": value, "low": float(low), "high": float(high)}
+def _with_interval(
+    value: NDArray[np.float64], draws: NDArray[np.float64], basis: Basis, confidence: float
+) -> dict[str, float]:
+    low, high = score_interval(values=value, draws=draws, basis=basis, confidence=confidence)
+    return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 def shrunk(*, tiles: NDArray[np.uint8], side: int) -> NDArray[np.float64]:

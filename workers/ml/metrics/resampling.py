@@ -13,9 +13,11 @@ CHUNK_VALUES = 4_000_000  # resamples x images held at once: 32 MB of float64
 
 
 def group_indices(groups: NDArray[np.int64] | None, *, num_images: int) -> NDArray[np.int64]:
-    """(N,) group numbers 0 .. G-1; without groups every image is its own. Raises ValueError for a wrong length."""
+    """(N,) group numbers 0 .. G-1; without groups every image is its own. Raises ValueError for a wrong length or type."""
     if groups is None:
         return np.arange(num_images)
+    if not np.issubdtype(groups.dtype, np.integer):
+        raise ValueError(f"Groups are of type {groups.dtype}; give each patient a whole number.")
     if len(groups) != num_images:
         raise ValueError(f"There are {len(groups)} groups for {num_images} images; give one for each image.")
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
@@ -35,18 +37,3 @@ def bootstrap_weights(*, indices: NDArray[np.int64], num_bootstrap: int, seed: i
         flat = (drawn + num_groups * np.arange(rows)[:, None]).ravel()
         counts = np.bincount(flat, minlength=rows * num_groups).reshape(rows, num_groups)
         yield counts[:, indices].astype(np.float64)  # (B, N)
-
-
-def percentile_interval(
-    values: NDArray[np.float64], *, confidence: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(low, high) percentiles over resamples, values (B, ...); NaN marks resamples where a metric is undefined.
-
-    A metric that is undefined in every resample has NaN for both.
-    """
-    tail = 50 * (1 - confidence)
-    defined = ~np.all(np.isnan(values), axis=0)
-    bounds = np.full((2, *values.shape[1:]), np.nan)
-    if np.any(defined):
-        bounds[:, defined] = np.nanpercentile(values[:, defined], [tail, 100 - tail], axis=0)
-    return bounds[0], bounds[1]

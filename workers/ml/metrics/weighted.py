@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 NUM_BINS = 15
+METRICS = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "auroc", "ece")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,23 @@ class Predictions:
     bins: Floats
     orders: NDArray[np.int64]
     ties: tuple[NDArray[np.int64], ...]
+
+
+def check(*, labels: NDArray[np.int64], probabilities: Floats) -> None:
+    """Raises ValueError for arrays that do not fit each other, or that are no labels (N,) and probabilities (N, K)."""
+    if labels.ndim != 1 or probabilities.ndim != 2 or len(labels) != len(probabilities) or not len(labels):
+        raise ValueError(
+            f"Labels of shape {labels.shape} and probabilities of shape {probabilities.shape} do not fit; "
+            "give (N,) and (N, K) of at least one image."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"Labels are of type {labels.dtype}; give the numbers of classes, 0 to K - 1.")
+    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise ValueError(
+            f"Labels run from {labels.min()} to {labels.max()}, the probabilities have {probabilities.shape[1]} classes."
+        )
+    if not np.all(np.isfinite(probabilities)) or not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("Each row of probabilities must be finite and sum to 1; give softmax outputs.")
 
 
 def prepare(*, labels: NDArray[np.int64], probabilities: Floats) -> Predictions:
@@ -83,11 +101,17 @@ def per_class(predictions: Predictions, weights: Floats) -> dict[str, Floats]:
     rejected = total - support - claimed + hits
     return {
         "precision": present * _divide(hits, claimed, otherwise=0.0),
-        "recall": _divide(hits, support, otherwise=np.nan),
+        "recall": recall(predictions, weights),
         "specificity": _divide(rejected, total - support, otherwise=np.nan),
         "f1": present * _divide(2 * hits, support + claimed, otherwise=0.0),
         "auroc": area_under_roc(predictions, weights),
     }
+
+
+def recall(predictions: Predictions, weights: Floats) -> Floats:
+    """(B, K) shares of each class that are named rightly; NaN where a class has no weight."""
+    hits = weights @ (predictions.true * predictions.predicted)
+    return _divide(hits, weights @ predictions.true, otherwise=np.nan)
 
 
 def area_under_roc(predictions: Predictions, weights: Floats) -> Floats:

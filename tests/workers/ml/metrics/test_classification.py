@@ -80,12 +80,17 @@ class TestClosedForms:
         assert result["per_class"][1]["auroc"]["value"] == pytest.approx(3.5 / 4)
         assert result["roc"][1]["points"] == [[0, 0], [0, 0.5], [0.5, 1], [1, 1]]
 
-    def test_a_perfect_classifier_is_perfect_in_every_resample(self):
+    def test_a_perfect_classifier_of_30_images_may_be_a_worse_one(self):
         labels = np.arange(30) % 3
         result = report(labels, sure(labels, confidence=1.0))
-        for name in ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "auroc"):
-            assert result[name] == {"value": 1.0, "low": 1.0, "high": 1.0}
-        assert result["ece"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+        least = {
+            29: 30 / (30 + 2.04523**2),
+            27: 30 / (30 + 2.05183**2),
+        }  # n / (n + t^2): t with 29 degrees, and 10 - 1 a class
+        for name in ("balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "auroc"):
+            assert result[name] == {"value": 1.0, "low": pytest.approx(least[27], abs=1e-5), "high": 1.0}
+        assert result["accuracy"] == {"value": 1.0, "low": pytest.approx(least[29], abs=1e-5), "high": 1.0}
+        assert result["ece"] == {"value": 0.0, "low": 0.0, "high": pytest.approx(1 - least[29], abs=1e-5)}
 
 
 class TestReference:
@@ -168,6 +173,15 @@ class TestGroups:
         assert entry["value"] is not None
         assert entry["low"] is None
         assert "one group" in entry["reason"]
+
+    def test_a_class_of_one_group_has_no_interval_nor_have_means_over_classes(self):
+        labels, probabilities = random_case(0, num_classes=2)
+        groups = np.where(labels == 1, 1000, np.arange(300))
+        result = report(labels, probabilities, groups=groups)
+        assert result["accuracy"]["low"] is not None
+        for entry in (result["balanced_accuracy"], result["per_class"][1]["recall"]):
+            assert (entry["low"], entry["high"]) == (None, None)
+            assert "of one group" in entry["reason"]
 
     def test_groups_must_fit(self):
         with pytest.raises(ValueError, match="2 groups for 300 images"):
