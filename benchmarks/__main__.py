@@ -1,21 +1,32 @@
-"""Run the quick benchmarks, or those named: python -m benchmarks [web] [training] ..."""
+"""Run the quick benchmarks, or those named: python -m benchmarks [web] [training] [privacy --data FOLDER] ..."""
 
+import argparse
 import importlib
 import json
 import platform
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 QUICK = ("web", "importing", "training")
+ON_REAL_IMAGES = ("privacy",)  # these need --data
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help="files of this folder", default=QUICK)
+    parser.add_argument(
+        "--data", type=Path, help="folder with zips of labelled images, which are not part of the project"
+    )
+    options = parser.parse_args()
+    for name in options.names:
+        if name in ON_REAL_IMAGES and options.data is None:
+            parser.error(f"{name} works on real images; name the folder that holds their zips with --data.")
     RESULTS.mkdir(exist_ok=True)
-    for name in sys.argv[1:] or QUICK:
+    for name in options.names:
         print(f"== {name}", flush=True)
-        figures = importlib.import_module(f"benchmarks.{name}").measure()
+        module = importlib.import_module(f"benchmarks.{name}")
+        figures = module.measure(options.data) if name in ON_REAL_IMAGES else module.measure()
         about = {
             "measured": datetime.now(UTC).isoformat(timespec="minutes"),
             "python": platform.python_version(),

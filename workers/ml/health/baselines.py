@@ -93,12 +93,12 @@ def _with_interval(
 
 def shrunk(*, tiles: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
     """(N, side * side) means over the areas of tiles (N, S, S), S at least `side`."""
-    weights = _overlaps(tiles.shape[1], side)
+    weights = area_weights(size=tiles.shape[1], side=side)
     return np.asarray((weights @ tiles.astype(np.float64) @ weights.T).reshape(len(tiles), side * side))
 
 
-def _overlaps(size: int, side: int) -> NDArray[np.float64]:
-    """(side, size): how much of each new pixel is each old one."""
+def area_weights(*, size: int, side: int) -> NDArray[np.float64]:
+    """(side, size): how much of each of `side` new pixels is each old one; weights @ image @ weights.T are means over areas."""
     step = size / side
     new, old = np.arange(side)[:, None], np.arange(size)[None]
     within = np.minimum((new + 1) * step, old + 1) - np.maximum(new * step, old)
