@@ -178,6 +178,14 @@ class Opening(WithId, Base):
     reason: Mapped[str] = mapped_column(default="")  # given by the person
 
 
+class RefusedKind(enum.StrEnum):
+    IGNORED = "ignored"  # no image of a class
+    BROKEN = "broken"  # unreadable
+    DUPLICATE = "duplicate"  # a test image again, or an image that was there already
+    LEAKING = "leaking"  # would be a leak in every split
+    EXCLUDED = "excluded"  # by a person
+
+
 class RefusedFile(WithId, Base):
     """A file that was uploaded and is not in the version, with the reason."""
 
@@ -185,9 +193,7 @@ class RefusedFile(WithId, Base):
 
     version_id: Mapped[int] = mapped_column(ForeignKey("dataset_versions.id", ondelete="CASCADE"), index=True)
     path: Mapped[str] = mapped_column(String(1000))
-    kind: Mapped[str] = mapped_column(
-        String(20)
-    )  # "ignored": no image of a class; "broken": unreadable; "duplicate": a test image again; "excluded": by a person
+    kind: Mapped[RefusedKind] = mapped_column(String(20))
     reason: Mapped[str]
 
 

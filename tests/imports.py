@@ -3,6 +3,7 @@
 import io
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from app.core.db import Database
 from app.core.storage import Storage
 from app.services import datasets, jobs, uploads
 from app.services.identity import Identity
-from models import Job, JobState, Queue, Upload, UploadKind
+from models import Job, JobKind, JobState, Queue, Upload, UploadKind
 from models.specs import ImportSpec
-from workers.runner import Runner
+from workers.runner import JobFunction, Runner, run_function
 
 
 def picture(seed: int, *, mode: str = "L", form: str = "PNG", size: tuple[int, int] = (12, 9), **options: Any) -> bytes:
@@ -72,12 +73,24 @@ class Importer:
                 session, self.who, upload, ImportSpec(upload_id=upload.id, name=name, **options)
             )
 
-    def work(self) -> int:
-        """Do the waiting imports in this process; returns how many."""
-        return self.runner().run_waiting()
+    def request_addition(self, upload: Upload, dataset_id: int, **options: Any) -> Job:
+        with self.database.write() as session:
+            spec = ImportSpec(upload_id=upload.id, dataset_id=dataset_id, **options)
+            return datasets.request_import(session, self.who, uploads.get(session, self.who, upload.id), spec)
 
-    def runner(self) -> Runner:
+    def add(self, files: dict[str, bytes], dataset_id: int, **options: Any) -> Job:
+        """Add the files to a dataset, and return the job as it ended."""
+        job = self.request_addition(self.send_folder(files), dataset_id, **options)
+        self.work()
+        return self.job(job)
+
+    def work(self, functions: Callable[[JobKind], JobFunction] = run_function) -> int:
+        """Do the waiting imports in this process; returns how many."""
+        return self.runner(functions).run_waiting()
+
+    def runner(self, functions: Callable[[JobKind], JobFunction] = run_function) -> Runner:
         return Runner(
+            functions=functions,
             settings=self.settings,
             database=self.database,
             storage=self.storage,

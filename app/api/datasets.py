@@ -1,6 +1,6 @@
 """/api/v1/datasets: labelled images, and the files that were left out."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -9,7 +9,7 @@ from app.api.schemas.base import Cursor, Limit, PageOut
 from app.api.schemas.datasets import DatasetChange, DatasetOut, ImageOut, RefusedOut
 from app.deps import DatasetDep, IdentityDep, SessionDep, StorageDep
 from app.services import datasets
-from models import DatasetState, Split
+from models import DatasetState, RefusedKind, Split
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
 VersionNumber = Annotated[
@@ -75,7 +75,7 @@ def list_dataset_images(
 @router.get("/{dataset_id}/refused")
 def list_refused_files(
     request: Request, response: Response, dataset: DatasetDep, session: SessionDep,
-    kind: Annotated[Literal["ignored", "broken", "duplicate", "excluded"] | None, Query(description="Only these.")] = None,
+    kind: Annotated[RefusedKind | None, Query(description="Only these.")] = None,
     version: VersionNumber = None, cursor: Cursor = None, limit: Limit = 50,
 ) -> PageOut[RefusedOut]:  # fmt: skip
     """List the files that were uploaded and are not in the version, with the reasons."""

@@ -122,7 +122,8 @@ def preview_plan(
     """Look at the plan that other options would give, with examples of groups. Nothing is changed by it."""
     with database.read() as session:
         upload = uploads.get(session, who, upload_id)
-    return PreviewOut.of(uploads.look_again(settings, upload, body))
+        target = None if body.dataset_id is None else datasets.may_be_added_to(session, who, body.dataset_id)
+    return PreviewOut.of(uploads.look_again(settings, upload, body), target)
 
 
 @router.post("/{upload_id}/import", status_code=202)
@@ -134,7 +135,7 @@ def import_upload(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> JobOut:
-    """Make a dataset of an upload: returns at once with the job that does."""
+    """Make a dataset of an upload, or add its images to one: returns at once with the job that does."""
     upload = uploads.get(session, who, upload_id)
     job = datasets.request_import(session, who, upload, body.spec(upload), idempotency_key=idempotency_key)
     return accepted(response, session, job)

@@ -3,6 +3,11 @@
 People may give other names afterwards; so what is made up points at rows by their number, which never changes.
 """
 
+import re
+from collections.abc import Iterable
+
+from app.core import relative_paths
+
 LONGEST = 60  # characters of a dataset's name within another name
 TAIL = 20
 
@@ -22,3 +27,14 @@ def synthetic_set(dataset: str, *, num_images: int, checkpoint_id: int, seed: in
 
 def classifier(dataset: str, *, architecture: str, learnt: str, seed: int) -> str:
     return f"{shortened(dataset)}, {shortened(architecture)} on {learnt}, seed {seed}"
+
+
+def among(name: str, classes: Iterable[str]) -> str | None:
+    """The class that `name` means: this spelling, else one that differs by case only, as within an upload; None: there is none."""
+    alike = [each for each in classes if relative_paths.key(each) == relative_paths.key(name)]
+    return name if name in alike else next(iter(alike), None)
+
+
+def plain(name: str) -> str:
+    """Equal for names that a person may take for the same: "No tumor" and "no_tumor"."""
+    return re.sub(r"[\W_]+", "", name.casefold())

@@ -65,6 +65,16 @@ def look_alikes(fingerprints: Mapping[str, Fingerprint]) -> list[LookAlike]:
     ]
 
 
+def new_look_alikes(known: Mapping[str, Fingerprint], new: Mapping[str, Fingerprint]) -> list[LookAlike]:
+    """The pairs of stored pictures, one of `known` and one of `new`, that are the same picture again."""
+    known_keys, new_keys = sorted(known), sorted(new.keys() - known.keys())
+    gallery = duplicates.Gallery([known[key] for key in known_keys])
+    others = duplicates.Gallery([new[key] for key in new_keys])
+    found = duplicates.cross_pairs(gallery, others)
+    pairs = ((sorted((known_keys[pair.first], new_keys[pair.second])), pair) for pair in found)
+    return [LookAlike(first, second, pair.mirrored, pair.distance, pair.agreement) for (first, second), pair in pairs]
+
+
 def with_clusters(entries: Sequence[Entry], pairs: Iterable[tuple[str, str]]) -> list[Entry]:
     """The entries, each with the number of its cluster: equal pixels, or joined by pairs of stored pictures. None: alone."""
     unions = Unions[str]()

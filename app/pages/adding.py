@@ -16,6 +16,7 @@ from app.core.errors import BadInputError, ConflictError, StudioError
 from app.deps import DatabaseDep, IdentityDep, PathId, SessionDep, SettingsDep
 from app.pages import forms
 from app.pages.forms import Choice, Field, Given
+from app.pages.into import DatasetId, Into, into, query_of, typed_id
 from app.pages.render import Script, render
 from app.services import datasets, uploads
 from app.services.identity import Identity
@@ -25,7 +26,13 @@ from models.specs import ConversionOptions, ImportSpec, LayoutOptions
 
 router = APIRouter(prefix="/datasets/new", include_in_schema=False)
 MAX_ARCHIVE = 2**40  # bytes; the upload's own limit is the setting PHANTOM_MAX_UPLOAD_GB
-READING = ("group_by", "group_pattern", "label_by", "classes_from")  # options that say how an upload is read
+READING = (
+    "group_by",
+    "group_pattern",
+    "label_by",
+    "classes_from",
+    "dataset_id",
+)  # options that say how an upload is read
 CONVERSION = tuple(ConversionOptions.model_fields)
 PLACED = {
     *READING,
@@ -55,8 +62,14 @@ curl -H "Authorization: Bearer $PHANTOM_TOKEN" -H "Content-Type: application/jso
 
 @dataclass(frozen=True)
 class NewPage:
+    """into: None where the images become a dataset of their own."""
+
     settings: Settings
-    script: Script = UPLOAD_SCRIPT
+    into: Into | None = None
+
+    @property
+    def script(self) -> Script:
+        return self.into.script if self.into else UPLOAD_SCRIPT
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,11 @@ class PlanPage:
     classes: tuple[Choice, ...] = ()
     chosen_classes: str = ""
     odd: StudioError | None = None
-    script: Script = UPLOAD_SCRIPT
+    into: Into | None = None
+
+    @property
+    def script(self) -> Script:
+        return self.into.script if self.into else UPLOAD_SCRIPT
 
     @property
     def columns(self) -> list[str]:
@@ -104,37 +121,44 @@ class PlanPage:
 
 
 @router.get("")
-def show_form(request: Request, settings: SettingsDep) -> Response:
-    return render(request, "datasets/new.html", NewPage(settings))
+def show_form(
+    request: Request, session: SessionDep, who: IdentityDep, settings: SettingsDep, dataset_id: DatasetId = None
+) -> Response:
+    return render(request, "datasets/new.html", NewPage(settings, into(session, who, dataset_id)))
 
 
 @router.post("", max_body_size=MAX_ARCHIVE)
-def send_archive(who: IdentityDep, database: DatabaseDep, settings: SettingsDep, archive: UploadFile) -> Response:
+def send_archive(
+    who: IdentityDep, database: DatabaseDep, settings: SettingsDep, archive: UploadFile, dataset_id: DatasetId = None
+) -> Response:
     """The way without scripts: one archive in one request."""
     with database.write() as session:
+        target = into(session, who, dataset_id)
         upload = uploads.start(session, who, kind=UploadKind.ARCHIVE, name=archive.filename or "archive")
     uploads.folder(settings, upload).receive_archive(archive.file)
     with database.write() as session:
         uploads.note_size(session, settings, uploads.get(session, who, upload.id))
-    return RedirectResponse(f"/datasets/new/{upload.id}", 303)
+    return RedirectResponse(f"/datasets/new/{upload.id}{query_of(target)}", 303)
 
 
 @router.get("/{upload_id}")
 def show_plan(
     request: Request, database: DatabaseDep, who: IdentityDep, settings: SettingsDep, upload_id: PathId,
-    classes: Annotated[str, Query(max_length=120)] = "",
+    classes: Annotated[str, Query(max_length=120)] = "", dataset_id: DatasetId = None,
 ) -> Response:  # fmt: skip
     """Makes the plan on the first visit; it is kept with the upload."""
     with database.read() as session:
-        upload = uploads.get(session, who, upload_id)
+        upload, target = uploads.get(session, who, upload_id), into(session, who, dataset_id)
     try:
         plan = uploads.look(settings, upload)  # outside a transaction: a large tar.gz takes a while to list
     except StudioError as error:
-        return render(request, "datasets/plan.html", PlanPage(upload, None, error, None), status_code=error.status)
+        page = PlanPage(upload, None, error, None, into=target)
+        return render(request, "datasets/plan.html", page, status_code=error.status)
     with database.write() as session:
         uploads.keep_plan(session, uploads.get(session, who, upload_id), plan)
-    values = {"name": _name_from(upload.name), "upload_id": str(upload.id), **_classes_asked_for(classes)}
-    page = _plan_page(settings, upload, plan, Given({**values, "group_by": _likely_group(plan, values)}))
+    goes_to = {"dataset_id": str(target.dataset_id)} if target else {"name": _name_from(upload.name)}
+    values = {**goes_to, "upload_id": str(upload.id), **_classes_asked_for(classes)}
+    page = _plan_page(settings, upload, plan, Given({**values, "group_by": _likely_group(plan, values)}), into=target)
     return render(request, "datasets/plan.html", page)
 
 
@@ -162,6 +186,8 @@ def _request_import(
     request: Request, database: Database, settings: Settings, who: Identity, given: Given, upload_id: int
 ) -> Response:
     spec, errors = forms.parse(JobKind.IMPORT_DATASET, given)
+    if not (given.values.get("name") or given.values.get("dataset_id")):
+        errors = {**errors, "": [], "name": ["This is needed."]}
     hint = ""
     if isinstance(spec, ImportSpec):
         try:
@@ -171,8 +197,12 @@ def _request_import(
         except (ConflictError, BadInputError) as error:
             errors, hint = forms.errors_of(error, list(ImportSpec.model_fields)), error.hint
     with database.read() as session:
-        upload = uploads.get(session, who, upload_id)
-    page = _plan_page(settings, upload, upload.plan or uploads.look(settings, upload), given, errors, hint)
+        upload, target = (
+            uploads.get(session, who, upload_id),
+            into(session, who, typed_id(given.values.get("dataset_id", ""))),
+        )
+    plan = upload.plan or uploads.look(settings, upload)
+    page = _plan_page(settings, upload, plan, given, errors, hint, into=target)
     return render(request, "datasets/plan.html", page, status_code=422)
 
 
@@ -184,7 +214,7 @@ def discard(session: SessionDep, who: IdentityDep, settings: SettingsDep, upload
 
 def _plan_page(
     settings: Settings, upload: Upload, plan: dict[str, Any], given: Given,
-    errors: dict[str, list[str]] | None = None, hint: str = "",
+    errors: dict[str, list[str]] | None = None, hint: str = "", *, into: Into | None,
 ) -> PlanPage:  # fmt: skip
     """The page of a plan as `given` would have it, or as it was found where that cannot be."""
     seen, groups = _look_again(settings, upload, given.values)
@@ -192,7 +222,7 @@ def _plan_page(
     form = replace(form, fields=tuple(_with_columns(field, plan) for field in form.fields))
     return PlanPage(
         upload, seen or plan, None, form, groups, _class_choices(plan), _chosen_classes(given.values),
-        odd=None if seen else groups.problem,
+        odd=None if seen else groups.problem, into=into,
     )  # fmt: skip
 
 

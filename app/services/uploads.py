@@ -167,10 +167,10 @@ def check_options(upload: Upload, options: LayoutOptions) -> None:
 def _seen(settings: Settings, upload: Upload, options: LayoutOptions) -> Seen:
     """The upload without groups; the last few are kept, since a person who types a pattern asks again and again."""
     place = folder(settings, upload)
-    key = (place.stamp, options.label_by, options.classes_from)
+    ungrouped = options.model_copy(update={"group_by": None, "group_pattern": None})
+    key = (place.stamp, ungrouped.label_by, ungrouped.classes_from, ungrouped.is_addition)
     seen = _recent.get(key)
     if seen is None:
-        ungrouped = LayoutOptions(label_by=options.label_by, classes_from=options.classes_from)
         seen = _look_into(layouts.detect_ungrouped(place.members(), place, ungrouped))
         while len(_recent) >= LAYOUTS_KEPT:
             _recent.pop(next(iter(_recent)), None)

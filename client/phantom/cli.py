@@ -30,6 +30,12 @@ app.add_typer(sets, name="sets")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[int, typer.Argument(help="The job's number.")]
+Images = Annotated[Path, typer.Argument(help="A folder, or a zip, tar, tar.gz or npz.")]
+Seed = Annotated[int, typer.Option(help="Fixes the split.")]
+GroupBy = Annotated[str | None, typer.Option(help="Column of the table that says the patient.")]
+GroupPattern = Annotated[str | None, typer.Option(help="Pattern over the paths that says the patient.")]
+LabelBy = Annotated[str | None, typer.Option(help="Column of the table that says the class.")]
+OnServer = Annotated[bool, typer.Option("--on-server", help="PATH is on the server; nothing is sent.")]
 FAILED, USED_WRONGLY, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 
@@ -46,13 +52,13 @@ def main() -> None:
 
 @datasets.command("upload")
 def upload(
-    path: Annotated[Path, typer.Argument(help="A folder, or a zip, tar, tar.gz or npz.")],
+    path: Images,
     name: Annotated[str, typer.Option(help="Name of the dataset.")],
-    seed: Annotated[int, typer.Option(help="Fixes the split.")] = 0,
-    group_by: Annotated[str | None, typer.Option(help="Column of the table that says the patient.")] = None,
-    group_pattern: Annotated[str | None, typer.Option(help="Pattern over the paths that says the patient.")] = None,
-    label_by: Annotated[str | None, typer.Option(help="Column of the table that says the class.")] = None,
-    on_server: Annotated[bool, typer.Option("--on-server", help="PATH is on the server; nothing is sent.")] = False,
+    seed: Seed = 0,
+    group_by: GroupBy = None,
+    group_pattern: GroupPattern = None,
+    label_by: LabelBy = None,
+    on_server: OnServer = False,
     as_json: AsJson = False,
 ) -> None:
     """Upload a folder or an archive, import it and wait until it is ready."""
@@ -64,6 +70,28 @@ def upload(
         )  # fmt: skip
         health = data.health
         _print(data.data, as_json, f"Dataset {data.id} {data.name!r} is ready.{health}")
+
+
+@datasets.command("add")
+def add(
+    dataset: Annotated[str, typer.Argument(help="The dataset's number, or its name.")],
+    path: Images,
+    seed: Seed = 0,
+    group_by: GroupBy = None,
+    group_pattern: GroupPattern = None,
+    label_by: LabelBy = None,
+    on_server: OnServer = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add the images of a folder or an archive to a dataset, as a new version, and wait until it is ready."""
+    with Studio() as studio:
+        data = studio.datasets.get(int(dataset) if dataset.isdecimal() else dataset)
+        data.add(
+            path, on_server=on_server, group_by=group_by, group_pattern=group_pattern, label_by=label_by, seed=seed,
+            progress=not as_json,
+        )  # fmt: skip
+        said = f"Dataset {data.id} {data.name!r} is at version {data.version['number']}: {data.version['change']}."
+        _print(data.data, as_json, f"{said}{data.health}")
 
 
 @datasets.command("list")

@@ -14,15 +14,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from phantom.errors import JobFailed, NameTaken, PhantomError, ProblemError, StudioUnreachable
 from phantom.health import Health
 from phantom.jobs import Job
 from phantom.transport import Transport
-
-if TYPE_CHECKING:
-    from phantom.studio import Studio
 
 BATCH_FILES = 200
 BATCH_BYTES = 32_000_000
@@ -224,6 +221,31 @@ class Dataset:
         self.data = self._transport.get(f"/api/v1/datasets/{self.id}")
         return self
 
+    def add(
+        self,
+        path: str | PurePath,
+        *,
+        on_server: bool = False,
+        group_by: str | None = None,
+        group_pattern: str | None = None,
+        label_by: str | None = None,
+        progress: bool = True,
+        **options: Any,
+    ) -> Dataset:
+        """Upload a folder or an archive, and add its images: a new version, which this dataset then shows.
+
+        Options as in `studio.datasets.upload`. on_server: `path` lies on the server; nothing is sent. Images that are there
+        already are left out; what belongs to one of them (patient, copy, look-alike) stands in its split, and the others are dealt.
+
+        Raises JobFailed, and leaves the dataset as it was, if nothing is new.
+        """
+        options |= _given(group_by=group_by, group_pattern=group_pattern, label_by=label_by)
+        datasets = Datasets(self._transport)
+        upload = datasets.name_on_server(path) if on_server else datasets.send(Path(path))
+        job = datasets.start_import(upload, dataset_id=self.id, **options)
+        self.data = datasets.when_checked(job, progress=progress).data
+        return self
+
     def difference(self, before: int, after: int) -> dict[str, Any]:
         """What differs between two versions, by their numbers: counts, and items with path, what, before, after."""
         return dict(self._transport.get(f"/api/v1/datasets/{self.id}/difference", before=before, after=after))
@@ -259,9 +281,8 @@ def _image(raw: dict[str, Any]) -> ImageRef:
 class Datasets:
     """`studio.datasets`."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
-        self._transport = studio.transport
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     def __iter__(self) -> Iterator[Dataset]:
         return (Dataset(self._transport, data) for data in self._transport.pages("/api/v1/datasets"))
@@ -303,7 +324,7 @@ class Datasets:
         """
         options |= _given(group_by=group_by, group_pattern=group_pattern, label_by=label_by)
         self._check_name(name)
-        return self._when_checked(self.start_import(self.send(path), name=name, **options), progress=progress)
+        return self.when_checked(self.start_import(self.send(path), name=name, **options), progress=progress)
 
     def upload_server_folder(
         self,
@@ -322,15 +343,19 @@ class Datasets:
         """
         options |= _given(group_by=group_by, group_pattern=group_pattern, label_by=label_by)
         self._check_name(name)
-        upload: dict[str, Any] = self._transport.post("/api/v1/uploads", {"kind": "server", "path": str(path)})
-        return self._when_checked(self.start_import(upload, name=name, **options), progress=progress)
+        return self.when_checked(self.start_import(self.name_on_server(path), name=name, **options), progress=progress)
 
-    def _when_checked(self, job: Job[Dataset], *, progress: bool) -> Dataset:
+    def when_checked(self, job: Job[Dataset], *, progress: bool = True) -> Dataset:
         """The dataset of an import once its check has ended, too; a check that failed is told by `data.health`."""
         data = job.wait(progress=progress)
+        check = self._transport.get(f"/api/v1/jobs/{job.data['result']['check_job_id']}")
         with suppress(JobFailed):
-            self._studio.job(int(job.data["result"]["check_job_id"])).wait(progress=progress)
+            Job(self._transport, check, lambda _: data).wait(progress=progress)
         return data
+
+    def name_on_server(self, path: str | PurePath) -> dict[str, Any]:
+        """An upload of what lies on the server, below PHANTOM_IMPORT_ROOTS; nothing is sent."""
+        return dict(self._transport.post("/api/v1/uploads", {"kind": "server", "path": str(path)}))
 
     def send(self, path: str | Path) -> dict[str, Any]:
         """Send the files only; returns the upload, whose plan can be looked at before it is imported."""
@@ -356,13 +381,14 @@ class Datasets:
         path = f"/api/v1/uploads/{upload['id']}/plan"
         return dict(self._transport.post(path, options) if options else self._transport.get(path))
 
-    def start_import(self, upload: dict[str, Any], *, name: str, **options: Any) -> Job[Dataset]:
-        """Import an upload; its plan is made first, so that what cannot be imported is said at once."""
+    def start_import(self, upload: dict[str, Any], **options: Any) -> Job[Dataset]:
+        """Import an upload as the dataset `name`, or into that of the id `dataset_id`; further options as in `upload`.
+
+        Its plan is made first, so that what cannot be imported is said at once.
+        """
         self.plan(upload)
         headers = {"Idempotency-Key": uuid.uuid4().hex}  # so that it may be sent again when a connection breaks
-        data = self._transport.post(
-            f"/api/v1/uploads/{upload['id']}/import", {"name": name, **options}, headers=headers
-        )
+        data = self._transport.post(f"/api/v1/uploads/{upload['id']}/import", options, headers=headers)
         return Job(self._transport, data, lambda made: self.get(int(made["dataset_id"])))
 
     def _check_name(self, name: str) -> None:

@@ -63,8 +63,11 @@ def _check(steps: list[Step]) -> None:
     known: set[str] = set()
     for number, step in enumerate(steps, 1):
         name = step.get("id", f"step {number}")
-        if "upload" in step and "name" not in step:
-            raise SpecError(f"{name} uploads, but has no name for the dataset.", hint="Add name: ...")
+        if "upload" in step and ("name" in step) == ("dataset_id" in step):
+            raise SpecError(
+                f"{name} uploads, but does not say into which dataset.",
+                hint="Add either name: ... for a new one, or dataset_id: ... for one that is there.",
+            )
         if "upload" not in step and not isinstance(step.get("kind"), str):
             raise SpecError(
                 f"{name} has no kind.", hint="Add kind: train_diffusion, sample, train_classifier, evaluate or explain."

@@ -36,7 +36,7 @@ class Studio:
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         self.transport = Transport(url, token)
-        self.datasets = Datasets(self)
+        self.datasets = Datasets(self.transport)
         self.checkpoints = Collection(self.transport, "/api/v1/checkpoints", Checkpoint)
         self.synthetic_sets = Collection(self.transport, "/api/v1/synthetic-sets", SyntheticSet)
         self.classifiers = Collection(self.transport, "/api/v1/classifiers", Classifier)

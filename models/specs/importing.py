@@ -56,6 +56,18 @@ class LayoutOptions(Spec):
             json_schema_extra=more(),
         ),
     ] = "auto"
+    dataset_id: Annotated[
+        int | None,
+        Field(
+            description="In place of a name: the dataset that gets the images, as a new version of it.",
+            json_schema_extra={"hidden": True},
+        ),
+    ] = None
+
+    @property
+    def is_addition(self) -> bool:
+        """Whether the images join those of a dataset: then each split that the upload names counts, a single one, too."""
+        return self.dataset_id is not None
 
     @model_validator(mode="after")
     def says_things_once(self) -> "LayoutOptions":
@@ -69,7 +81,7 @@ class LayoutOptions(Spec):
 class ImportSpec(LayoutOptions, ConversionOptions):
     kind: Literal[JobKind.IMPORT_DATASET] = JobKind.IMPORT_DATASET
     upload_id: Annotated[int, Field(description="The upload to import.", json_schema_extra={"hidden": True})]
-    name: Annotated[str, Field(min_length=1, max_length=200, description="Name of the dataset.")]
+    name: Annotated[str | None, Field(min_length=1, max_length=200, description="Name of the new dataset.")] = None
     seed: Seed = 0
     train_percent: Annotated[
         int, Field(ge=1, le=98, description="Share for training.", json_schema_extra=more(unit="%"))
@@ -93,6 +105,15 @@ class ImportSpec(LayoutOptions, ConversionOptions):
             json_schema_extra=more(),
         ),
     ] = "units"
+
+    @model_validator(mode="after")
+    def goes_into_one_dataset(self) -> Self:
+        if (self.name is None) != self.is_addition:
+            given = "Neither name nor dataset_id is" if self.name is None else "Both name and dataset_id are"
+            raise ValueError(
+                f"{given} given; give exactly one: name makes a new dataset, dataset_id adds the images to that one."
+            )
+        return self
 
     @model_validator(mode="after")
     def leaves_a_test_split(self) -> Self:

@@ -221,7 +221,7 @@ async function run(send) {
     say("Looking at what arrived …");
     bar.removeAttribute("value");
     removeEventListener("beforeunload", leaving);
-    location.assign(`/datasets/new/${uploadId}`);
+    location.assign(`/datasets/new/${uploadId}${form.dataset.query}`);
   } catch (error) {
     removeEventListener("beforeunload", leaving);
     if (error.name !== "AbortError") fail(error.message);

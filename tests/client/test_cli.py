@@ -56,6 +56,16 @@ def test_upload_takes_groups_by_a_pattern_over_the_paths(run: Run, worker: Runne
     assert (groups["num_groups"], groups["without_group"], groups["largest"]) == (2, 4, 2)
 
 
+def test_add_makes_a_version_of_a_dataset_by_its_name_or_number(run: Run, worker: Runner, draw: Draw) -> None:
+    run("datasets", "upload", draw("first", per_class=3), "--name", "shapes")
+    done = run("datasets", "add", "shapes", draw("more", per_class=5))
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "Dataset 1 'shapes' is at version 2: Add 4 images.")
+    again = run("datasets", "add", "1", draw("again", per_class=6), "--group-pattern", "(disc|ring)/", "--json")
+    assert json.loads(again.stdout)["version"]["number"] == 3
+    nothing = run("datasets", "add", "1", "again")
+    assert (nothing.returncode, "Nothing is new" in nothing.stderr) == (1, True)
+
+
 def test_a_name_that_is_taken_fails(run: Run, lab: Lab, draw: Draw) -> None:
     done = run("datasets", "upload", draw(), "--name", "shapes", "--json")
     assert (done.returncode, done.stdout) == (1, "")
@@ -112,11 +122,12 @@ def test_run_hands_in_a_job_and_returns_at_once(run: Run, lab: Lab, tmp_path: Pa
 
 def test_run_does_steps_that_use_what_earlier_ones_made(run: Run, worker: Runner, draw: Draw, tmp_path: Path) -> None:
     draw("shapes", per_class=5)
+    draw("more", per_class=7)
     (tmp_path / "steps.yaml").write_text(
-        "steps:\n  - {id: data, upload: shapes, name: first}\n  - {id: again, upload: shapes, name: second, seed: 3}\n"
+        "steps:\n  - {id: data, upload: shapes, name: first}\n  - {upload: more, dataset_id: $data, seed: 3}\n"
     )
     done = run("run", "steps.yaml", "--wait")
-    assert (done.returncode, done.stdout.count("succeeded: dataset_id")) == (0, 2)
+    assert (done.returncode, done.stdout.count("succeeded: dataset_id 1")) == (0, 2)
     (tmp_path / "training.yaml").write_text(
         "steps:\n  - {id: data, upload: shapes, name: third}\n  - {kind: train_diffusion, dataset_id: $data, preset: tiny}\n"
     )
@@ -130,6 +141,8 @@ def test_run_does_steps_that_use_what_earlier_ones_made(run: Run, worker: Runner
         ("", "holds no job"),
         ("kind: [", "is not YAML"),
         ("per_class: 3", "has no kind"),
+        ("steps: [{upload: x}]", "does not say into which dataset"),
+        ("steps: [{upload: x, name: y, dataset_id: 1}]", "does not say into which dataset"),
         ("steps: [{kind: sample, checkpoint_id: $nothing}]", "no earlier step has id: nothing"),
         ("kind: sample\ncheckpoint_id: 1\nper_class: 1\nspeed: 9", "speed: This field is not known"),
     ],

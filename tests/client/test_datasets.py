@@ -155,6 +155,35 @@ def test_datasets_are_listed_and_found_by_name(studio: Studio, worker: Runner, d
         studio.datasets.get("other")
 
 
+class TestAdd:
+    def test_makes_a_version_which_the_dataset_then_shows(self, studio: Studio, worker: Runner, draw: Draw) -> None:
+        data = studio.datasets.upload(draw("first", per_class=5), name="shapes", progress=False)
+        more = draw("more", per_class=7)  # five of each class are there already
+        (more / "ring").rename(more / "cross")
+        found = data.add(more, progress=False)
+        assert found is data
+        assert (data.version["number"], data.version["change"]) == (2, "Add 9 images")
+        assert data.classes == ["disc", "ring", "cross"]
+        assert sum(each["kind"] == "duplicate" for each in data.refused()) == 5
+        assert data.difference(1, 2)["counts"] == {"added": 9}
+        assert data.health["check"]["state"] == "succeeded"
+
+    def test_takes_the_options_of_an_upload(self, studio: Studio, worker: Runner, draw: Draw) -> None:
+        data = studio.datasets.upload(draw("first", per_class=3), name="shapes", progress=False)
+        more = draw("more", per_class=8)
+        data.add(more, group_pattern=r"(disc|ring)/00[0-9]", train_percent=50, val_percent=25, progress=False)
+        (added,) = data.version["layout"]["additions"]
+        assert (added["groups"]["num_groups"], added["percent"]["train"]) == (2, 50)
+
+    def test_of_nothing_new_fails_and_changes_nothing(self, studio: Studio, worker: Runner, draw: Draw) -> None:
+        folder = draw(per_class=3)
+        data = studio.datasets.upload(folder, name="shapes", progress=False)
+        with pytest.raises(JobFailed, match="Nothing is new, so no version was made") as raised:
+            data.add(folder, progress=False)
+        assert raised.value.code == "conflict"
+        assert [version["number"] for version in studio.datasets.get("shapes").versions] == [1]
+
+
 def with_table(folder: Path) -> Path:
     """The folder with a manifest in it: every two images of a class are of one patient."""
     rows = [f"{kind}/{i:03d}.png,{kind},{kind}-{i // 2}" for kind in ("disc", "ring") for i in range(4)]
@@ -198,6 +227,10 @@ class TestOnTheServer:
         assert (data.num_images, data.version["layout"]["groups"]["num_groups"]) == (8, 4)
         archive = shutil.make_archive(str(tmp_path / "server" / "packed"), "zip", folder)
         assert studio.datasets.upload_server_folder(archive, name="packed", progress=False).num_images == 8
+
+    def test_a_folder_is_added_by_its_path(self, studio: Studio, worker: Runner, draw: Draw, tmp_path: Path) -> None:
+        data = studio.datasets.upload_server_folder(draw("server/first", per_class=3), name="there", progress=False)
+        assert data.add(draw("server/more", per_class=4), on_server=True, progress=False).num_images == 8
 
     def test_a_path_elsewhere_is_refused(self, studio: Studio, tmp_path: Path) -> None:
         with pytest.raises(ProblemError, match="is not in a folder that may be imported"):

@@ -42,7 +42,7 @@ def test_brain_mri_saved_in_colour_is_grey(importer: Importer, real_data: Path):
     assert version.counts == dict.fromkeys(("glioma_tumor", "no_tumor", "pituitary_tumor"), TWENTY_EIGHT)
     assert version.channels == 1
     assert summary.modes == {"RGB": 120}
-    assert summary.refused == {"ignored": 1, "broken": 0, "duplicate": 0, "excluded": 0}
+    assert summary.refused == {"ignored": 1, "broken": 0, "duplicate": 0, "leaking": 0, "excluded": 0}
     assert all(importer.storage.exists(image.stored_sha256) for image in images)
 
 

@@ -56,11 +56,7 @@ def test_from_a_folder_of_images_to_an_explanation(page: Page, folder: Path) -> 
 
 
 def upload_and_import(page: Page, folder: Path) -> None:
-    page.goto("/datasets/new")
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Choose a folder").click()
-    chooser.value.set_files(folder)
-    expect(page.get_by_role("heading", name="What was found")).to_be_visible(timeout=JOB_MS)
+    choose_folder(page, "/datasets/new", folder)
     expect(page.get_by_role("row", name=re.compile("^disc")).first).to_contain_text(str(PER_CLASS))
     page.get_by_text("1 file would be left out").click()
     expect(page.get_by_text("README.txt")).to_be_visible()
@@ -69,6 +65,47 @@ def upload_and_import(page: Page, folder: Path) -> None:
     open_result(page, "dataset")
     expect(page.get_by_role("heading", level=1, name="shapes", exact=True)).to_be_visible()
     expect(page.locator("[data-grid] [data-open]").first).to_be_visible()
+
+
+def test_images_are_added_to_a_dataset(page: Page, tmp_path: Path) -> None:
+    for folder, classes, first in (("small", CLASSES, 0), ("more", (*CLASSES, "cross"), 2)):
+        for label, name in enumerate(classes):
+            (tmp_path / folder / name).mkdir(parents=True)
+            for k in range(first, first + 4):
+                (tmp_path / folder / name / f"{k}.png").write_bytes(encode_png(drawing(label, 10 * label + k, 24)))
+    choose_folder(page, "/datasets/new", tmp_path / "small")
+    page.get_by_label("Name", exact=True).fill("growing")
+    page.get_by_role("button", name="Import 8 images").click()
+    open_result(page, "dataset")
+    page.get_by_role("main").get_by_role("button", name="Add images").click()
+    expect(page.get_by_role("heading", level=1, name="Add images to growing")).to_be_visible()
+    choose_folder(page, None, tmp_path / "more")
+    expect(page.get_by_text("1 is new: cross.")).to_be_visible()
+    page.get_by_role("button", name="Add 12 images").click()
+    open_result(page, "dataset")
+    expect(page.get_by_text("16 images, grey, version 2")).to_be_visible()
+    page.get_by_text("of the import").click()
+    expect(page.get_by_text("New classes, numbered after those that were there: cross.")).to_be_visible()
+    page.get_by_role("link", name="4 files").click()
+    expect(page.get_by_text("It is in the dataset already: small/disc/2.png has the same pixels.")).to_be_visible()
+    page.go_back()
+    page.get_by_role("link", name="Versions", exact=True).click()
+    page.get_by_role("link", name="Differences of version 2 from version 1").click()
+    expect(page.get_by_text("8 added.")).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("cross.2.png added – cross, "))).to_be_visible()
+    page.get_by_role("button", name="Use version 1").click()
+    page.get_by_role("link", name="Images", exact=True).click()
+    expect(page.get_by_text("8 images, grey, version 1")).to_be_visible()
+
+
+def choose_folder(page: Page, address: str | None, folder: Path) -> None:
+    """Send a folder from the page that is open, or from `address`, and look at its plan."""
+    if address is not None:
+        page.goto(address)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a folder").click()
+    chooser.value.set_files(folder)
+    expect(page.get_by_role("heading", name="What was found")).to_be_visible(timeout=JOB_MS)
 
 
 def train_a_diffusion_network(page: Page) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.core import clusters, versions
+from app.core.version_rows import locked
 from models import DatasetVersion, Job
 from models.specs import CheckDatasetSpec
 from workers.context import JobContext, Recorder
@@ -96,6 +97,7 @@ def _by_class(shares: list[float], subject: Subject) -> dict[str, float]:
 
 
 def _record(looked: LookedThrough, health: dict[str, Any], session: Session, job: Job) -> dict[str, Any]:
+    locked(session, looked.subject.dataset_id)  # pairs are not written down by two at once
     version = session.get_one(DatasetVersion, looked.subject.version_id)
     record_looks(session, version.dataset_id, looked.looks, looked.facts, looked.look_alikes or [])
     if looked.look_alikes is not None:

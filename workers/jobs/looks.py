@@ -1,17 +1,57 @@
-"""Writes down what pictures look like, and which look the same."""
+"""Finds out and writes down what pictures look like, and which look the same."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.core.fingerprints import Fingerprint as Look
+from app.core.fingerprints import fingerprint
+from app.core.images import load_uint8
+from app.core.images.facts import facts as figures_of
+from app.core.storage import Storage
 from app.core.versions import LookAlike
 from models import DuplicatePair, Fingerprint
 
 ROWS_AT_ONCE = 200  # rows of five values: below every database's limit of parameters
+KEYS_AT_ONCE = 500
+THREADS = 4  # Pillow lets go of the interpreter while it decodes
+CHUNK = 64
+
+
+class Seen(NamedTuple):
+    """A stored picture, by its key: what it looks like, and figures of it."""
+
+    key: str
+    look: Look
+    facts: dict[str, Any]
+
+
+def look_at(storage: Storage, keys: Collection[str]) -> Iterator[list[Seen]]:
+    """What the stored pictures look like, read from their files, some at a time."""
+    ordered = sorted(keys)
+
+    def look(key: str) -> Seen:
+        image = load_uint8(storage.path(key))
+        return Seen(key, fingerprint(image), figures_of(image))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(ordered), CHUNK):
+            yield list(pool.map(look, ordered[start : start + CHUNK]))
+
+
+def known_looks(session: Session, keys: Collection[str]) -> dict[str, Look]:
+    """What is written down of the stored pictures that were looked at."""
+    ordered = sorted(keys)
+    looks: dict[str, Look] = {}
+    columns = (Fingerprint.stored_sha256, Fingerprint.perceptual_hash, Fingerprint.mirrored_hash, Fingerprint.tile)
+    for start in range(0, len(ordered), KEYS_AT_ONCE):
+        query = select(*columns).where(Fingerprint.stored_sha256.in_(ordered[start : start + KEYS_AT_ONCE]))
+        looks |= {key: Look(plain, mirrored, tile) for key, plain, mirrored, tile in session.execute(query)}
+    return looks
 
 
 def record_looks(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from app.api.schemas.base import API, In, Out, file_url, named
+from app.services.datasets import new_classes
 from app.services.uploads import Preview
 from models import (
     Dataset,
@@ -13,6 +14,7 @@ from models import (
     DatasetVersion,
     Image,
     RefusedFile,
+    RefusedKind,
     Split,
     Upload,
     UploadedImage,
@@ -144,11 +146,16 @@ class PreviewOut(PlanOut):
 
     grouped: list[GroupedOut] = Field(description="Ten images and their groups.")
     ungrouped: list[str] = Field(description="Ten images without a group.")
+    new_classes: list[str] | None = Field(
+        description="Those that the dataset of `dataset_id` has not; null if none is given."
+    )
 
     @classmethod
-    def of(cls, preview: Preview) -> "PreviewOut":
+    def of(cls, preview: Preview, target: DatasetVersion | None) -> "PreviewOut":
+        """target: the version that the images would join."""
         grouped = [GroupedOut(path=path, group=group) for path, group in preview.grouped]
-        return cls(**preview.plan, grouped=grouped, ungrouped=preview.ungrouped)
+        new = None if target is None else new_classes(target, preview.plan["classes"])
+        return cls(**preview.plan, grouped=grouped, ungrouped=preview.ungrouped, new_classes=new)
 
 
 class ImportIn(LayoutOptions, ConversionOptions):
@@ -156,7 +163,7 @@ class ImportIn(LayoutOptions, ConversionOptions):
 
     model_config = named(name="brain-mri", seed=0)
 
-    name: Name
+    name: Annotated[Name | None, Field(description="Name of the new dataset.")] = None
     seed: Seed = 0
     train_percent: Annotated[int, Field(ge=1, le=98, description="Share for training, %.")] = 70
     val_percent: Annotated[int, Field(ge=1, le=98, description="Share for choosing the best epoch, %.")] = 10
@@ -279,14 +286,14 @@ class RefusedOut(Out):
 
     id: int
     path: str
-    kind: str = Field(
-        description="ignored: not an image of a class; broken: could not be read; duplicate: a test image again; excluded: by a person."
+    kind: RefusedKind = Field(
+        description="ignored: not an image of a class; broken: could not be read; duplicate: in the dataset already; leaking: would stand on two sides; excluded: by a person."
     )
     reason: str
 
     @classmethod
     def of(cls, refused: RefusedFile) -> "RefusedOut":
-        return cls(id=refused.id, path=refused.path, kind=refused.kind, reason=refused.reason)
+        return cls(id=refused.id, path=refused.path, kind=RefusedKind(refused.kind), reason=refused.reason)
 
 
 class UploadedImageOut(Out):

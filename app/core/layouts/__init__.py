@@ -93,7 +93,7 @@ def _arrays(found: Sorted, contents: Contents, options: LayoutOptions) -> Layout
     ]
     (member,) = found.arrays
     with contents.open(member.path) as file:
-        return npz_layout(member, file, sorted([*found.ignored, *ignored]))
+        return npz_layout(member, file, sorted([*found.ignored, *ignored]), is_addition=options.is_addition)
 
 
 def _images(members: Sequence[Member], found: Sorted, contents: Contents, options: LayoutOptions) -> Layout:
@@ -112,14 +112,14 @@ def _images(members: Sequence[Member], found: Sorted, contents: Contents, option
 
 def _classed(members: Sequence[Member], found: Sorted, listing: Listing | None, options: LayoutOptions) -> Layout:
     """By the table or by the folders, whichever says more or is asked for."""
-    folders = folder_layout(members, found.images)
+    folders = folder_layout(members, found.images, is_addition=options.is_addition)
     if listing is None and (option := _needs_table(options)):
         detail = "There is no table (CSV or JSON lines) whose rows name images of this upload."
         raise refused(option, detail, "Leave this out, or add a table with a column of file names.")
     if listing is not None:
         labels = choose_labels(listing, options)
         if is_overruled(folders, listing, labels, options):
-            return table_layout(found.images, listing, labels)
+            return table_layout(found.images, listing, labels, is_addition=options.is_addition)
         folders = folders_with_table(folders, listing, labels)
     if not folders.classes:
         raise _nothing_usable(members, found)

@@ -18,9 +18,13 @@ ENOUGH_FOR_SPLITS = 3
 
 @dataclass
 class Collector:
-    """found: {class in one spelling: its images}. `split_source` says in warnings what brings the splits."""
+    """found: {class in one spelling: its images}. `split_source` says in warnings what brings the splits.
+
+    is_addition: the images join others, so a single class, a few images or a single split are as they should be.
+    """
 
     split_source: str = "folder"
+    is_addition: bool = False
     found: dict[str, list[tuple[Member, Split | None]]] = field(default_factory=lambda: defaultdict(list))
     spellings: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
@@ -43,7 +47,7 @@ class Collector:
 
     @property
     def uses_splits(self) -> bool:
-        return Split.TRAIN in self.splits and len(self.splits) > 1
+        return bool(self.splits) if self.is_addition else Split.TRAIN in self.splits and len(self.splits) > 1
 
     def images(self) -> list[PlannedImage]:
         """By path."""
@@ -56,7 +60,7 @@ class Collector:
 
     def warnings(self) -> list[str]:
         warnings, names = [], self.names
-        if len(names) == 1:
+        if len(names) == 1 and not self.is_addition:
             warnings.append(f"There is only one class, {next(iter(names.values()))}. A classifier needs at least two.")
         if self.splits and not self.uses_splits:
             only = f"only a {next(iter(self.splits))} {self.split_source}"
@@ -67,7 +71,8 @@ class Collector:
         return warnings
 
     def _class_warnings(self, key: str, name: str) -> Iterable[str]:
-        yield from few_warnings(name, len(self.found[key]))
+        if not self.is_addition:
+            yield from few_warnings(name, len(self.found[key]))
         if len(self.spellings[key]) > 1:
             yield f"{' and '.join(sorted(self.spellings[key]))} are taken for one class, {name}."
 

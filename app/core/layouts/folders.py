@@ -36,13 +36,13 @@ class Folders:
         return None if self.split_at is None else split_of(_part(path, self.split_at))
 
 
-def folder_layout(members: Sequence[Member], images: Sequence[Member]) -> Layout:
+def folder_layout(members: Sequence[Member], images: Sequence[Member], *, is_addition: bool) -> Layout:
     """The layout of class folders. `members`: all of the upload, so that folders without an image are seen.
 
     Its `classes` are empty if no class folder holds an image.
     """
     folders = Folders.of(images)
-    collector = Collector()
+    collector = Collector(is_addition=is_addition)
     ignored = []
     for member in images:
         reason = _why_outside(folders, member.path)

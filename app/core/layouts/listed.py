@@ -48,14 +48,14 @@ def is_overruled(folders: Layout, listing: Listing, labels: Labels, options: Lay
     return _compared(folders, with_labels(listing, labels)) is None
 
 
-def table_layout(images: Sequence[Member], listing: Listing, labels: Labels) -> Layout:
+def table_layout(images: Sequence[Member], listing: Listing, labels: Labels, *, is_addition: bool) -> Layout:
     """The layout that the table gives; without classes, and with `needs`, if no column is known to say the class."""
     listing = with_labels(listing, labels)
     listing, splits, warnings = _with_splits(images, listing)
     top = common_folder(images)
     if not labels:
         return _undecided(listing, top)
-    collector = Collector("column" if listing.split_column else "folder")
+    collector = Collector("column" if listing.split_column else "folder", is_addition)
     named = columns.labels_of(listing)
     ignored = []
     for member in images:

@@ -43,7 +43,7 @@ class Header(NamedTuple):
         return len(self.shape) == 4 and self.shape[3] not in (1, 3)
 
 
-def npz_layout(member: Member, file: BinaryIO, ignored: list[Ignored]) -> Layout:
+def npz_layout(member: Member, file: BinaryIO, ignored: list[Ignored], *, is_addition: bool) -> Layout:
     """The layout of one npz file: classes are the label values, splits the arrays' names.
 
     Raises BadInputError, with what was found and what is expected, if it is not in MedMNIST's form.
@@ -56,7 +56,7 @@ def npz_layout(member: Member, file: BinaryIO, ignored: list[Ignored]) -> Layout
     per_split = {split: _labels_of(split, headers, labels) for split in splits}
     num_classes = max(int(values.max()) for values in per_split.values()) + 1
     numbers = {split: np.bincount(values, minlength=num_classes) for split, values in per_split.items()}
-    brings_splits = Split.TRAIN in splits and len(splits) > 1
+    brings_splits = is_addition or (Split.TRAIN in splits and len(splits) > 1)
     by_split = (
         {str(split): numbers[split] for split in splits}
         if brings_splits
@@ -64,9 +64,10 @@ def npz_layout(member: Member, file: BinaryIO, ignored: list[Ignored]) -> Layout
     )
     counts = {str(label): {name: int(found[label]) for name, found in by_split.items()} for label in range(num_classes)}
     volumes = [_volume_warning(headers[f"{split}_images"]) for split in splits if headers[f"{split}_images"].is_volume]
+    warnings = volumes[:1] if is_addition else [*volumes[:1], *_warnings(counts, splits, brings_splits)]
     return Layout(
         top="", brings_splits=brings_splits, classes=list(counts), images=[PlannedImage(member.path, -1, None, member.size)],
-        ignored=ignored, empty=[], warnings=[*volumes[:1], *_warnings(counts, splits, brings_splits)], kind="npz", array_counts=counts,
+        ignored=ignored, empty=[], warnings=warnings, kind="npz", array_counts=counts,
     )  # fmt: skip
 
 

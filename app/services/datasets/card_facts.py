@@ -8,11 +8,12 @@ from sqlalchemy.orm import Session
 
 from app.services.datasets import leaks, openings
 from app.services.datasets.summaries import Summary, summary
-from models import DatasetVersion, Image
+from models import DatasetVersion, Image, RefusedKind
 
 MOST_CONVERSIONS = 8
 LEFT_OUT = {
-    "ignored": "ignored", "broken": "unreadable", "duplicate": "copies of a test or validation image", "excluded": "excluded by a change",
+    RefusedKind.IGNORED: "ignored", RefusedKind.BROKEN: "unreadable", RefusedKind.DUPLICATE: "copies of images that are kept",
+    RefusedKind.LEAKING: "leaks in every split", RefusedKind.EXCLUDED: "excluded by a change",
 }  # fmt: skip
 DEALT = {
     "folders": "as the upload brought them",
@@ -103,7 +104,7 @@ def _leaks(version: DatasetVersion) -> str:
 
 
 def _left_out(counted: Summary) -> str:
-    parts = [f"{number:,} {LEFT_OUT[kind]}" for kind, number in counted.refused.items() if number]
+    parts = [f"{number:,} {LEFT_OUT[RefusedKind(kind)]}" for kind, number in counted.refused.items() if number]
     return ", ".join(parts) or "no file"
 
 

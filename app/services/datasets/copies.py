@@ -9,6 +9,7 @@ from app.core import clusters
 from app.core import versions as core
 from app.core.errors import ConflictError, NotFoundError
 from app.core.fingerprints import Fingerprint as Look
+from app.core.version_rows import locked
 from app.services.identity import Identity
 from app.services.rows import note
 from models import DatasetVersion, DuplicatePair, Fingerprint, Image
@@ -100,6 +101,7 @@ def tell_apart(session: Session, who: Identity, version: DatasetVersion, cluster
 
     Returns the number of pairs told apart. ConflictError where all have identical pixels.
     """
+    locked(session, version.dataset_id)
     found = group(session, version, cluster)
     near = [pair.id for pair in found.pairs]
     if not near:

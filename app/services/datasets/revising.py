@@ -2,38 +2,29 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core import clusters
 from app.core import versions as core
 from app.core.errors import BadInputError, ConflictError, NotFoundError
+from app.core.version_rows import Left, locked, write_version
 from app.core.versions import Entry
 from app.services.datasets.looking import current_version
 from app.services.identity import Identity
 from app.services.rows import note
-from models import Dataset, DatasetState, DatasetVersion, Image, Job, RefusedFile, Split
+from models import Dataset, DatasetState, DatasetVersion, Image, Job, RefusedKind, Split
 from models.specs import CheckDatasetSpec
 from models.specs.changing import Exclude, MendLeaks, Move, Relabel, Resplit, Restore, Thin, VersionChange
-
-ROWS_AT_ONCE = 2000
-
-
-class LeftOut(NamedTuple):
-    """An image that the parent has and the new version has not."""
-
-    path: str
-    reason: str
 
 
 class Outcome(NamedTuple):
     """What a change comes to: the images of the new version, those left out, and the change in words."""
 
     entries: list[Entry]
-    left_out: list[LeftOut]
+    left_out: list[Left]
     words: str
 
 
@@ -43,6 +34,7 @@ def change(session: Session, who: Identity, dataset: Dataset, asked: VersionChan
     Raises ConflictError if nothing would change or a class would lose its last image, NotFoundError for images that the
     current version does not hold.
     """
+    locked(session, dataset.id)
     parent = _current(session, dataset)
     if isinstance(asked, Restore):
         return _restore(session, who, dataset, asked.number)
@@ -135,7 +127,7 @@ def _label(version: DatasetVersion, name: str) -> int:
 
 
 def _leave_out(entries: Sequence[Entry], unwanted: Callable[[Entry], bool], reason: str) -> Outcome:
-    left_out = [LeftOut(entry.path, reason) for entry in entries if unwanted(entry)]
+    left_out = [Left(entry.path, RefusedKind.EXCLUDED, reason) for entry in entries if unwanted(entry)]
     kept = [entry for entry in entries if not unwanted(entry)]
     return Outcome(kept, left_out, f"{_images(len(left_out))} left out")
 
@@ -212,23 +204,10 @@ def _images(number: int) -> str:
 def _write(session: Session, dataset: Dataset, parent: DatasetVersion, outcome: Outcome) -> DatasetVersion:
     entries = _clustered_anew(session, dataset, outcome.entries)
     _need_every_class(parent, entries)
-    newest = max(version.number for version in dataset.versions)
-    version = DatasetVersion(
-        dataset_id=dataset.id, number=newest + 1, parent_number=parent.number, change=outcome.words,
-        classes=parent.classes, channels=parent.channels, num_images=len(entries),
-        counts=core.counts(entries, parent.classes), layout=parent.layout,
-        manifest_sha256=core.manifest_sha256(entries, parent.classes), leaks=core.leaks(entries), card=parent.card,
+    return write_version(
+        session, dataset, parent=parent, entries=entries, left=outcome.left_out, classes=parent.classes,
+        channels=parent.channels, layout=parent.layout, change=outcome.words,
     )  # fmt: skip
-    session.add(version)
-    session.flush()
-    rows = [{"version_id": version.id, **entry._asdict()} for entry in sorted(entries, key=attrgetter("path"))]
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        session.execute(insert(Image), rows[start : start + ROWS_AT_ONCE])
-    _carry_refused(session, parent, version, outcome.left_out)
-    dataset.current_number = version.number
-    session.expire(dataset, ["versions"])
-    session.flush()
-    return version
 
 
 def _clustered_anew(session: Session, dataset: Dataset, entries: Sequence[Entry]) -> list[Entry]:
@@ -243,18 +222,6 @@ def _need_every_class(parent: DatasetVersion, entries: Sequence[Entry]) -> None:
         raise ConflictError(
             f"No image of the class {lost[0]} would be left.",
             hint="Keep at least one, or import the images without this class as a dataset of its own.",
-        )
-
-
-def _carry_refused(
-    session: Session, parent: DatasetVersion, version: DatasetVersion, left_out: Sequence[LeftOut]
-) -> None:
-    query = select(RefusedFile.path, RefusedFile.kind, RefusedFile.reason).where(RefusedFile.version_id == parent.id)
-    rows = [{"path": path, "kind": kind, "reason": reason} for path, kind, reason in session.execute(query)]
-    rows += [{"path": file.path, "kind": "excluded", "reason": file.reason} for file in left_out]
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        session.execute(
-            insert(RefusedFile), [{"version_id": version.id, **row} for row in rows[start : start + ROWS_AT_ONCE]]
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, distinct, func, select
 from sqlalchemy.orm import Session
 
-from models import DatasetVersion, Image, RefusedFile
+from models import DatasetVersion, Image, RefusedFile, RefusedKind
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def summary(session: Session, version: DatasetVersion) -> Summary:
         modes=_tally(session, Image.mode, mine),
         bit_depths=_tally(session, Image.bit_depth, mine),
         duplicates=_duplicates(session, mine),
-        refused={"ignored": 0, "broken": 0, "duplicate": 0, "excluded": 0} | kinds,
+        refused={str(kind): 0 for kind in RefusedKind} | kinds,
     )
 
 

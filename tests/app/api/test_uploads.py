@@ -224,3 +224,46 @@ def test_too_many_uploads_are_slowed_down(web: Any) -> None:
     answers = [web.post("/api/v1/uploads", json={"kind": "folder", "name": "x"}) for _ in range(UPLOADS_A_MINUTE + 1)]
     assert [answer.status_code for answer in answers] == [201] * UPLOADS_A_MINUTE + [429]
     assert answers[-1].headers["retry-after"] == "60"
+
+
+class TestAnAddition:
+    @pytest.fixture
+    def dataset_id(self, web: Any, who: Any) -> int:
+        with web.app.state.database.write() as session:
+            return factories.dataset_with_version(session, who, classes=["disc", "cross"]).dataset_id
+
+    @pytest.fixture
+    def path(self, web: Any) -> str:
+        path = started(web, "folder")
+        web.post(f"{path}/files", files=batch("test/disc/1.png", "test/ring/1.png"))
+        web.get(f"{path}/plan")
+        return path
+
+    def test_is_planned_for_its_dataset(self, web: Any, path: str, dataset_id: int) -> None:
+        plan = web.post(f"{path}/plan", json={"dataset_id": dataset_id}).json()
+        assert (plan["new_classes"], plan["brings_splits"]) == (["ring"], True)
+        plan = web.post(f"{path}/plan", json={}).json()
+        assert (plan["new_classes"], plan["brings_splits"]) == (None, False)
+        assert web.post(f"{path}/plan", json={"dataset_id": 999}).status_code == 404
+
+    def test_names_the_dataset_in_place_of_a_name(self, web: Any, path: str, dataset_id: int) -> None:
+        answer = web.post(f"{path}/import", json={"dataset_id": dataset_id})
+        assert (answer.status_code, answer.json()["title"]) == (202, "Add images to shapes")
+        assert answer.json()["spec"]["name"] is None
+        assert web.get(f"/api/v1/datasets/{dataset_id}").json()["state"] == "ready"
+
+    def test_is_accepted_as_a_job_as_well(self, web: Any, path: str, dataset_id: int) -> None:
+        upload_id = int(path.rsplit("/", 1)[1])
+        spec = {"kind": "import_dataset", "upload_id": upload_id, "dataset_id": dataset_id}
+        assert web.post("/api/v1/jobs/estimate", json=spec).status_code == 200
+        assert web.post("/api/v1/jobs", json=spec).status_code == 202
+
+    @pytest.mark.parametrize("given", [{}, {"name": "x", "dataset_id": 1}])
+    def test_goes_into_one_dataset_exactly(self, web: Any, path: str, given: dict[str, Any]) -> None:
+        answer = web.post(f"{path}/import", json=given)
+        assert answer.status_code == 422
+        assert "give exactly one: name makes a new dataset" in answer.json()["detail"]
+
+    def test_into_a_dataset_that_is_not_there_is_not_found(self, web: Any, path: str) -> None:
+        for dataset_id in (999, 2**70, -1):
+            assert web.post(f"{path}/import", json={"dataset_id": dataset_id}).status_code == 404

@@ -9,6 +9,7 @@ import pytest
 from app.core.config import Settings
 from app.services import jobs
 from app.services.identity import Identity
+from tests import factories
 from tests.app.core.hostile import zipped
 from tests.imports import picture
 
@@ -115,6 +116,80 @@ class TestTheGroupsOfAPattern:
         assert web.get("/datasets/new/12345/groups").status_code == 404
 
 
+class TestIntoADataset:
+    @pytest.fixture
+    def dataset_id(self, web: Any, who: Identity) -> int:
+        """A dataset of the classes a (12 images) and b2 (8)."""
+        with web.app.state.database.write() as session:
+            version = factories.dataset_with_version(session, who, name="growing", classes=["a", "B 2"])
+            return version.dataset_id
+
+    def send(self, web: Any, dataset_id: int, files: dict[str, bytes], table: str | None = None) -> Any:
+        entries = [*files.items(), *([("labels.csv", table.encode())] if table else [])]
+        return web.post(
+            f"/datasets/new?dataset_id={dataset_id}",
+            files={"archive": ("more.zip", zipped(*entries), "application/zip")},
+        )
+
+    def test_the_datasets_page_leads_to_it(self, web: Any, dataset_id: int) -> None:
+        for page in ("", "/versions"):
+            assert f'href="/datasets/new?dataset_id={dataset_id}"' in web.get(f"/datasets/{dataset_id}{page}").text
+        form = web.get(f"/datasets/new?dataset_id={dataset_id}").text
+        assert "Add images to growing" in form
+        assert f'data-query="?dataset_id={dataset_id}"' in form
+        assert "data.add(&#34;more_images.zip&#34;)" in form
+        assert "They join the images of version 1 in a new version" in form
+
+    def test_the_plan_says_which_classes_are_new(self, web: Any, dataset_id: int) -> None:
+        page = self.send(
+            web, dataset_id, {f"{name}/{i}.png": picture(i) for name in ("A", "b_2", "c") for i in range(3)}
+        )
+        assert page.url.query == f"dataset_id={dataset_id}".encode()
+        text = re.sub(r"\s+", " ", page.text)
+        assert "growing</a> has 1 of these 3 classes; 2 are new: b_2, c." in text
+        assert "b_2 would be a new class beside B 2, which is spelt otherwise." in text
+        assert re.search(r'<th scope="row">A</th><td class="num">3</td><td class="num">10</td>', text)
+        assert re.search(r'<th scope="row">c</th><td class="num">3</td><td class="num"><span class="tag">new', text)
+        assert 'id="f-name"' not in page.text
+        assert f'<input type="hidden" name="dataset_id" value="{dataset_id}">' in page.text
+        assert "Add 9 images" in page.text
+
+    def test_a_single_split_folder_is_shown_as_a_split(self, web: Any, dataset_id: int) -> None:
+        page = self.send(web, dataset_id, {f"test/a/{i}.png": picture(i) for i in range(3)})
+        assert '<th scope="col" class="num">test</th>' in page.text
+        assert "growing</a> has this class." in page.text
+        assert 'id="f-keep_layout_splits"' in page.text
+
+    def test_other_classes_are_chosen_for_the_same_dataset(self, web: Any, dataset_id: int) -> None:
+        page = self.send(web, dataset_id, FLAT, TABLE)
+        assert f'<input type="hidden" name="dataset_id" value="{dataset_id}">' in page.text.split("plan-classes")[1]
+        page = web.get(f"{page.url.path}?classes=column:site&dataset_id={dataset_id}")
+        assert "has none of these 3 classes; 3 are new: s0, s1, s2." in page.text
+
+    def test_the_import_is_asked_for(self, web: Any, who: Identity, dataset_id: int) -> None:
+        address = self.send(web, dataset_id, FOLDERS).url.path
+        asked = web.post(address, data={"dataset_id": str(dataset_id), "seed": "3"}, follow_redirects=False)
+        assert asked.status_code == 303
+        with web.app.state.database.read() as session:
+            spec = jobs.get(session, who, int(asked.headers["location"].removeprefix("/jobs/"))).spec
+        assert (spec["name"], spec["dataset_id"], spec["seed"]) == (None, dataset_id, 3)
+
+    def test_what_is_wrong_is_said_on_the_same_page(self, web: Any, dataset_id: int) -> None:
+        address = self.send(web, dataset_id, FOLDERS).url.path
+        page = web.post(address, data={"dataset_id": str(dataset_id), "train_percent": "99"})
+        assert page.status_code == 422
+        assert 'id="wrong-train_percent"' in page.text
+        assert "Add to growing" in page.text
+        for nonsense in ("999", "x", "9" * 30):
+            assert web.post(address, data={"dataset_id": nonsense}).status_code in (404, 422)
+            assert web.get(f"{address}?dataset_id={nonsense}").status_code in (404, 422)
+
+    def test_a_name_is_needed_where_no_dataset_is_given(self, web: Any) -> None:
+        page = web.post(send(web, FOLDERS).url.path, data={"name": ""})
+        assert page.status_code == 422
+        assert re.search(r'id="wrong-name">.*?This is needed.', page.text, re.DOTALL)
+
+
 class TestOnTheServer:
     @pytest.fixture
     def settings(self, tmp_path: Path, database_url: str) -> Settings:
@@ -140,6 +215,19 @@ class TestOnTheServer:
         assert "Import 8 images" in page.text
         assert 'value="set"' in page.text
         assert "Discard the plan" in page.text
+
+    def test_the_dataset_goes_along(self, web: Any, who: Identity, tmp_path: Path) -> None:
+        with web.app.state.database.write() as session:
+            dataset_id = factories.dataset_with_version(session, who, name="growing").dataset_id
+        query = f"?dataset_id={dataset_id}"
+        root = tmp_path / "server"
+        assert f'href="/datasets/new/server{query}"' in web.get(f"/datasets/new{query}").text
+        inside = web.get(f"/datasets/new/server{query}", params={"path": str(root), "dataset_id": dataset_id}).text
+        assert f"path={root}/set&amp;dataset_id={dataset_id}" in inside
+        assert f'href="/datasets/new/server{query}"' in inside
+        page = web.post(f"/datasets/new/server{query}", data={"path": str(root / "set")})
+        assert (page.url.path, page.url.query.decode()) == ("/datasets/new/1", query[1:])
+        assert "Add to growing" in page.text
 
     @pytest.mark.parametrize("path", ["/etc", "", "server", "/etc/passwd"])
     def test_a_path_elsewhere_is_refused_beside_its_field(self, web: Any, path: str) -> None:

@@ -14,7 +14,7 @@ from app.services import datasets
 from app.services.datasets import card_facts, cards
 from app.services.datasets.card_markdown import markdown, plain
 from app.services.datasets.croissant import COLUMNS, croissant, manifest_csv
-from models import AuditEvent, Image, RefusedFile, Split
+from models import AuditEvent, Image, RefusedFile, RefusedKind, Split
 from models.specs.card import MAX_TEXT, CardText
 from models.specs.changing import Exclude, MendLeaks, Move, Relabel, Resplit, Restore, Thin
 from tests import factories, health_data
@@ -150,6 +150,9 @@ class TestFacts:
             "Leaks between splits": "1 patients", "Files left out": "1 unreadable",
             "Looks at the test images": "0 times; open", "SHA-256 of the manifest": version.manifest_sha256,
         }  # fmt: skip
+
+    def test_every_kind_of_file_left_out_has_words(self):
+        assert set(card_facts.LEFT_OUT) == set(RefusedKind)
 
     def test_splits_of_a_changed_version_point_to_its_history(self, session, who, version):
         newer = datasets.change(session, who, version.dataset, Resplit(seed=3))

@@ -138,7 +138,7 @@ class TestLooking:
         assert summary["modes"] == {"L": 16, "RGB": 1}
         assert summary["sizes"] == {"width": {"min": 12, "max": 12}, "height": {"min": 9, "max": 9}}
         assert summary["duplicates"] == {"images": 1, "groups": 1, "across_splits": 0, "across_classes": 0}
-        assert summary["refused"] == {"ignored": 1, "broken": 1, "duplicate": 0, "excluded": 0}
+        assert summary["refused"] == {"ignored": 1, "broken": 1, "duplicate": 0, "leaking": 0, "excluded": 0}
         assert summary["class_balance"] == {"a": 10 / 17, "b": 7 / 17}
 
     def test_what_is_another_projects_is_not_there(self, database, ready):

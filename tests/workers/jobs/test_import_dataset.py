@@ -19,7 +19,7 @@ from sqlalchemy import select
 from app.core import phantoms, versions
 from app.core.config import Settings
 from app.core.images import encode_png
-from app.core.layouts import detect
+from app.core.layouts import Layout, detect
 from app.core.pseudonyms import Pseudonyms
 from app.services import datasets, uploads
 from models import (
@@ -39,7 +39,8 @@ from models.specs import ImportSpec
 from tests.app.core.hostile import overlapping, tarred, zipped
 from tests.app.core.layout_files import InMemory
 from tests.imports import Importer, picture, pictures
-from workers.jobs.import_dataset import assemble, forget_leftovers
+from workers.jobs.import_assembling import Made, assemble, sort_out
+from workers.jobs.import_dataset import forget_leftovers
 from workers.jobs.import_decoding import JOURNAL, Kept
 
 CLASSES = pictures("glioma", 12) | pictures("no tumor", 10)
@@ -234,6 +235,9 @@ class TestSplits:
 class TestAssemble:
     SPEC = ImportSpec(upload_id=1, name="x")
 
+    def made(self, layout: Layout, kept: list[Kept], settings: Settings) -> Made:
+        return assemble(sort_out(layout, kept, self.SPEC, Pseudonyms(settings)), self.SPEC)
+
     def kept(self, path: str, pixels: str | None) -> Kept:
         problem = "broken" if pixels is None else None
         return Kept(
@@ -242,25 +246,21 @@ class TestAssemble:
 
     def test_a_class_of_broken_files_only_is_no_class(self, settings: Settings):
         layout = detect_paths("a/1.png", "b/1.png", "c/1.png")
-        made = assemble(
-            layout, [self.kept("a/1.png", "1"), self.kept("b/1.png", None), self.kept("c/1.png", "3")],
-            self.SPEC, Pseudonyms(settings),
-        )  # fmt: skip
+        kept = [self.kept("a/1.png", "1"), self.kept("b/1.png", None), self.kept("c/1.png", "3")]
+        made = self.made(layout, kept, settings)
         assert made.classes == ["a", "c"]
         assert [(entry.path, entry.label) for entry in made.entries] == [("a/1.png", 0), ("c/1.png", 1)]
         assert "No image of the class b is left; it is not in the dataset." in made.layout["warnings"]
 
     def test_one_image_under_two_classes_is_warned_of(self, settings: Settings):
         layout = detect_paths("a/1.png", "b/1.png")
-        made = assemble(
-            layout, [self.kept("a/1.png", "same"), self.kept("b/1.png", "same")], self.SPEC, Pseudonyms(settings)
-        )
+        made = self.made(layout, [self.kept("a/1.png", "same"), self.kept("b/1.png", "same")], settings)
         assert "1 images occur under several classes (a and b, for one)." in made.layout["warnings"]
         assert len({entry.split for entry in made.entries}) == 1
 
     def test_the_manifest_covers_path_class_split_and_pixels(self, settings: Settings):
         layout = detect_paths("a/1.png", "a/2.png")
-        made = assemble(layout, [self.kept("a/1.png", "1"), self.kept("a/2.png", "2")], self.SPEC, Pseudonyms(settings))
+        made = self.made(layout, [self.kept("a/1.png", "1"), self.kept("a/2.png", "2")], settings)
 
         lines = [
             ["a/1.png", "a", None, str(made.entries[0].split), "1"],

@@ -13,7 +13,8 @@ from app.core.storage import Storage
 from workers.context import JobContext
 from workers.jobs.health.measuring import shown_labels
 from workers.jobs.health.steps import Steps
-from workers.jobs.health.subject import THREADS, Subject
+from workers.jobs.health.subject import Subject
+from workers.jobs.looks import THREADS
 from workers.ml.health.baselines import stratified_places
 from workers.ml.health.marks import Mark, repeated_marks
 from workers.ml.health.text import has_text

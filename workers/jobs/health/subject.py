@@ -1,7 +1,6 @@
 """What a check looks at: a version's rows, its pictures' fingerprints and figures, made where they are missing."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -12,16 +11,11 @@ from sqlalchemy.orm import Session
 
 from app.core import clusters, versions
 from app.core.fingerprints import Fingerprint as Look
-from app.core.fingerprints import fingerprint
-from app.core.images import load_uint8
-from app.core.images.facts import facts
 from app.core.storage import Storage
 from app.core.versions import Entry, LookAlike
 from models import DatasetVersion, Fingerprint, Image, RefusedFile, Split
 from workers.jobs.health.steps import Steps
-
-THREADS = 4  # Pillow lets go of the interpreter while it decodes
-CHUNK = 64
+from workers.jobs.looks import look_at
 
 
 @dataclass(frozen=True)
@@ -96,8 +90,11 @@ def look_through(storage: Storage, steps: Steps, subject: Subject) -> LookedThro
     looks: dict[str, Look] = {}
     figures: dict[str, dict[str, Any]] = {}
     steps.begin("Looking at pictures for the first time")
-    for key, look, found in _look_at_new(storage, steps, subject):
-        looks[key], figures[key] = look, found
+    missing = {entry.stored_sha256 for entry in subject.entries} - subject.looks.keys()
+    for seen in look_at(storage, missing):
+        looks |= {each.key: each.look for each in seen}
+        figures |= {each.key: each.facts for each in seen}
+        steps.say(f"{len(looks):,} of {len(missing):,}")
     subject = replace(subject, looks=subject.looks | looks, facts=subject.facts | figures)
     if subject.was_looked_through and not looks:
         return LookedThrough(subject, looks, figures, None)
@@ -106,17 +103,3 @@ def look_through(storage: Storage, steps: Steps, subject: Subject) -> LookedThro
     pairs = {(pair.first, pair.second) for pair in look_alikes} - subject.told_apart
     entries = versions.with_clusters(subject.entries, pairs)
     return LookedThrough(replace(subject, entries=entries), looks, figures, look_alikes)
-
-
-def _look_at_new(storage: Storage, steps: Steps, subject: Subject) -> Iterator[tuple[str, Look, dict[str, Any]]]:
-    """(storage key, fingerprint, figures) of each picture that has none, read from the stored file."""
-    missing = sorted({entry.stored_sha256 for entry in subject.entries} - subject.looks.keys())
-
-    def look(key: str) -> tuple[str, Look, dict[str, Any]]:
-        image = load_uint8(storage.path(key))
-        return key, fingerprint(image), facts(image)
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        for start in range(0, len(missing), CHUNK):
-            yield from pool.map(look, missing[start : start + CHUNK])
-            steps.say(f"{min(start + CHUNK, len(missing)):,} of {len(missing):,}")
