@@ -23,10 +23,11 @@ from app.services import (
     explanations,
     identity,
     jobs,
+    studies,
     synthetic_sets,
 )
 from app.services.identity import Identity
-from models import Checkpoint, Classifier, Dataset, Evaluation, Explanation, Job, SyntheticSet
+from models import Checkpoint, Classifier, Dataset, Evaluation, Explanation, Job, Study, SyntheticSet
 
 OPEN_ROUTES = frozenset({"healthz", "readyz", "sign_in"})
 MAX_ID = 2**63 - 1
@@ -143,6 +144,10 @@ def get_evaluation(session: SessionDep, who: IdentityDep, evaluation_id: PathId)
     return evaluations.get(session, who, evaluation_id)
 
 
+def get_study(session: SessionDep, who: IdentityDep, study_id: PathId) -> Study:
+    return studies.get(session, who, study_id)
+
+
 def get_explanation(session: SessionDep, who: IdentityDep, explanation_id: PathId) -> Explanation:
     return explanations.get(session, who, explanation_id)
 
@@ -153,4 +158,5 @@ CheckpointDep = Annotated[Checkpoint, Depends(get_checkpoint, scope="function")]
 SyntheticSetDep = Annotated[SyntheticSet, Depends(get_synthetic_set, scope="function")]
 ClassifierDep = Annotated[Classifier, Depends(get_classifier, scope="function")]
 EvaluationDep = Annotated[Evaluation, Depends(get_evaluation, scope="function")]
+StudyDep = Annotated[Study, Depends(get_study, scope="function")]
 ExplanationDep = Annotated[Explanation, Depends(get_explanation, scope="function")]

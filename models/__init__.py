@@ -36,6 +36,7 @@ from models.job import (
     Queue,
     Worker,
 )
+from models.study import Arm, Study, StudyStep
 from models.synthetic_set import Mark, SyntheticImage, SyntheticSet
 from models.user import AuditEvent, LoginLink, Project, Token, User, WebSession
 
@@ -43,6 +44,7 @@ __all__ = [
     "FINISHED",
     "NEXT_STATES",
     "QUEUE_OF",
+    "Arm",
     "Artifact",
     "AuditEvent",
     "Base",
@@ -73,6 +75,8 @@ __all__ = [
     "RefusedFile",
     "RefusedKind",
     "Split",
+    "Study",
+    "StudyStep",
     "SyntheticImage",
     "SyntheticSet",
     "Timestamp",

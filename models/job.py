@@ -27,6 +27,7 @@ class JobKind(enum.StrEnum):
     TRAIN_CLASSIFIER = "train_classifier"
     EVALUATE = "evaluate"
     EXPLAIN = "explain"
+    SUMMARISE_STUDY = "summarise_study"
 
 
 class Queue(enum.StrEnum):
@@ -43,6 +44,7 @@ QUEUE_OF = {
     JobKind.TRAIN_CLASSIFIER: Queue.GPU,
     JobKind.EVALUATE: Queue.GPU,
     JobKind.EXPLAIN: Queue.INTERACTIVE,
+    JobKind.SUMMARISE_STUDY: Queue.IO,
 }
 
 
@@ -130,7 +132,8 @@ class Job(WithId, Base):
 class JobNeed(Base):
     """A job needs the result of another: it waits until that one succeeds, and its spec's `option` is then filled in.
 
-    An option whose name ends in _ids takes several, in the order of `position`.
+    An option whose name ends in _ids takes several, in the order of `position`. A soft need is fulfilled when that job has ended,
+    however it did: what it made is taken if there is anything.
     """
 
     __tablename__ = "job_needs"
@@ -139,6 +142,7 @@ class JobNeed(Base):
     option: Mapped[str] = mapped_column(String(60), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, default=0)
     needs_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    is_soft: Mapped[bool] = mapped_column(default=False)
 
 
 class Metric(Base):

@@ -14,6 +14,7 @@ from app.api import (
     explanations,
     images,
     jobs,
+    studies,
     studio,
     synthetic_sets,
     tokens,
@@ -23,7 +24,7 @@ from app.api import (
 routers: list[APIRouter] = [
     each.router
     for each in (
-        uploads, datasets, dataset_health, dataset_cards, dataset_versions, images, jobs, events, checkpoints, synthetic_sets, classifiers, evaluations, explanations,
+        uploads, datasets, dataset_health, dataset_cards, dataset_versions, images, jobs, events, checkpoints, synthetic_sets, classifiers, evaluations, explanations, studies,
         tokens, studio,
     )
 ]  # fmt: skip

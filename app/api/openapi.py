@@ -42,6 +42,7 @@ TAGS = [
     ("synthetic-sets", "Images that checkpoints drew."),
     ("classifiers", "CNNs trained on real, synthetic or both kinds of images."),
     ("evaluations", "Classifiers tested on real images."),
+    ("studies", "Whether synthetic images can stand in for real ones: many jobs, one table."),
     ("explanations", "What LIME says of a classifier."),
     ("tokens", "API tokens."),
     ("studio", "What the studio runs on."),
@@ -70,6 +71,7 @@ JOB_EXAMPLES: dict[str, JsonObject] = {
     "evaluate": {"kind": "evaluate", "classifier_id": 1, "split": "test"},
     "explain": {"kind": "explain", "classifier_id": 1, "image_ids": [1, 2, 3, 4], "num_samples": 200},
     "import_dataset": {"kind": "import_dataset", "upload_id": 1, "name": "brain-mri", "seed": 0},
+    "summarise_study": {"kind": "summarise_study", "study_id": 1},
     "check_dataset": {"kind": "check_dataset", "dataset_id": 1},
 }  # fmt: skip
 

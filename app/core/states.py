@@ -87,9 +87,8 @@ def has_ready(session: Session) -> bool:
 
 def _forgotten() -> Any:
     needed = aliased(Job)
-    still_to_come = exists().where(
-        JobNeed.job_id == Job.id, needed.id == JobNeed.needs_id, needed.state != JobState.SUCCEEDED
-    )
+    is_open = (needed.state != JobState.SUCCEEDED) & ~(JobNeed.is_soft & needed.state.in_(FINISHED))
+    still_to_come = exists().where(JobNeed.job_id == Job.id, needed.id == JobNeed.needs_id, is_open)
     return (Job.state == JobState.WAITING) & ~still_to_come
 
 
@@ -118,7 +117,8 @@ def failed_by_input(job: Job) -> bool:
 def _settle(session: Session, job: Job) -> None:
     """Decide where a job goes that waits, or whose input failed, now that one of its inputs has ended."""
     found = needs(session, job)
-    ended = {needed.state: needed for _, needed in reversed(found)}
+    ended = {needed.state: needed for need, needed in reversed(found) if not need.is_soft}
+    waits_on = any(not needed.is_finished for _, needed in found)
     if JobState.CANCELLED in ended:
         reason = f"Cancelled: job {ended[JobState.CANCELLED].id}, whose result it needs, was cancelled."
         move(session, job, JobState.CANCELLED, message=reason, error=None)
@@ -126,7 +126,7 @@ def _settle(session: Session, job: Job) -> None:
         return  # its input failed; it waits again once that is tried again
     elif JobState.FAILED in ended:
         _fail(session, job, ended[JobState.FAILED])
-    elif set(ended) <= {JobState.SUCCEEDED}:
+    elif not waits_on:
         _queue(session, job, found)
 
 
@@ -144,6 +144,8 @@ def _queue(session: Session, job: Job, found: Sequence[tuple[JobNeed, Job]]) -> 
     """Complete the spec with the results of what the job needed, and queue it."""
     spec = {**job.spec}
     for need, needed in found:
+        if needed.state != JobState.SUCCEEDED:
+            continue  # a soft need that came to nothing
         result = (needed.result or {}).get(need.option.removesuffix("s"))
         spec[need.option] = [*(spec.get(need.option) or []), result] if need.option.endswith("_ids") else result
     try:
@@ -165,6 +167,6 @@ def _revive(session: Session, job: Job) -> None:
     """What the job needs is tried again: so it waits again, and with it those that need it."""
     if not failed_by_input(job):
         return
-    if any(needed.state == JobState.FAILED for _, needed in needs(session, job)):
+    if any(needed.state == JobState.FAILED and not need.is_soft for need, needed in needs(session, job)):
         return  # another of its inputs is still failed
     move(session, job, JobState.WAITING, message="Waiting for what it needs.", error=None)

@@ -3,7 +3,7 @@
 The spec is complete here: app/services/prepare.py has filled it in, or a job that is followed by another has.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -48,6 +48,7 @@ def add_waiting_job(
     draft: dict[str, Any],
     needs: Mapping[str, Job | Sequence[Job]],
     *,
+    soft: Collection[str] = (),
     project_id: int,
     created_by: str,
     title: str,
@@ -57,7 +58,8 @@ def add_waiting_job(
     """A job that can begin once the jobs in `needs` have succeeded; it may be that they have.
 
     draft: its spec without the options that `needs` names, which are filled in from those jobs' results: checkpoint_id
-    from the result's checkpoint_id, evaluation_ids from the evaluation_id of each.
+    from the result's checkpoint_id, evaluation_ids from the evaluation_id of each. soft: options of `needs` for which it is
+    enough that the jobs have ended.
     """
     job = Job(
         project_id=project_id, kind=kind, title=title[:MAX_TITLE], spec={"kind": str(kind), **draft}, state=JobState.WAITING,
@@ -67,7 +69,7 @@ def add_waiting_job(
     for option, needed in needs.items():
         jobs = [needed] if isinstance(needed, Job) else needed
         session.add_all(
-            JobNeed(job_id=job.id, option=option, position=position, needs_id=each.id)
+            JobNeed(job_id=job.id, option=option, position=position, needs_id=each.id, is_soft=option in soft)
             for position, each in enumerate(jobs)
         )
     session.flush()

@@ -23,6 +23,7 @@ from app.pages import (
     jobs,
     server_imports,
     sign_in,
+    studies,
     synthetic_sets,
     tokens,
     workers,
@@ -45,6 +46,7 @@ routers: list[APIRouter] = [
     evaluations.router,
     explanation_forms.router,  # before explanations: /explanations/new is none
     explanations.router,
+    studies.router,
     compare.router,
     workers.router,
     tokens.router,

@@ -14,6 +14,7 @@ KINDS = {
     JobKind.TRAIN_CLASSIFIER: "Train classifier",
     JobKind.EVALUATE: "Evaluate",
     JobKind.EXPLAIN: "Explain",
+    JobKind.SUMMARISE_STUDY: "Study table",
 }
 OPTIONS = {
     "lr": "Learning rate", "num_steps": "Steps", "per_class": "Images per class", "hflip": "Mirror left-right",

@@ -36,6 +36,7 @@ from models.specs import (
     ImportSpec,
     JobSpec,
     SampleSpec,
+    SummariseStudySpec,
     TrainClassifierSpec,
     TrainDiffusionSpec,
 )
@@ -81,10 +82,22 @@ class Work:
     known: bool = True
 
 
-def estimate(session: Session, spec: JobSpec) -> Estimate:
+@dataclass(frozen=True)
+class Stand:
+    """Rows that do not exist yet, as they will be: they stand for what the spec of a later job names."""
+
+    checkpoint: Checkpoint | None = None
+    synthetic_set: SyntheticSet | None = None
+    classifier: Classifier | None = None
+
+
+NOTHING = Stand()
+
+
+def estimate(session: Session, spec: JobSpec, stand: Stand = NOTHING) -> Estimate:
     """The estimate for a spec, whether or not what it names exists yet."""
-    work = _work(session, spec)
-    if isinstance(spec, ImportSpec | CheckDatasetSpec):
+    work = _work(session, spec, stand)
+    if isinstance(spec, ImportSpec | CheckDatasetSpec | SummariseStudySpec):
         seconds = START_S + work.steps / FILES_PER_S
         return _between(seconds, SPREAD_GUESSED, work, f"{work.steps:,.0f} files at about {FILES_PER_S:.0f} a second")
     return _from_finished_jobs(session, spec, work) or _from_the_worker(session, work)
@@ -133,7 +146,7 @@ def _speed_of(session: Session, job: Job) -> tuple[float, float] | None:
     return work.macs / work.steps * job.rate, work.macs / work.steps
 
 
-def _work(session: Session, spec: JobSpec) -> Work:
+def _work(session: Session, spec: JobSpec, stand: Stand = NOTHING) -> Work:
     match spec:
         case ImportSpec():
             return _import_work(session, spec)
@@ -142,13 +155,15 @@ def _work(session: Session, spec: JobSpec) -> Work:
         case TrainDiffusionSpec():
             return _diffusion_work(session, spec)
         case SampleSpec():
-            return _sample_work(session, spec)
+            return _sample_work(session, spec, stand)
         case TrainClassifierSpec():
-            return _classifier_work(session, spec)
+            return _classifier_work(session, spec, stand)
         case EvaluateSpec():
-            return _evaluate_work(session, spec)
+            return _evaluate_work(session, spec, stand)
         case ExplainSpec():
             return _explain_work(session, spec)
+        case SummariseStudySpec():
+            return Work(0, 1, 0, 300_000_000, 0)
 
 
 def _import_work(session: Session, spec: ImportSpec) -> Work:
@@ -196,8 +211,8 @@ def _activation_bytes(spec: TrainDiffusionSpec, cost: Cost) -> int:
     return round(kept * (1.5 if spec.gradient_checkpointing else 4))
 
 
-def _sample_work(session: Session, spec: SampleSpec) -> Work:
-    checkpoint = session.get(Checkpoint, spec.checkpoint_id)
+def _sample_work(session: Session, spec: SampleSpec, stand: Stand) -> Work:
+    checkpoint = stand.checkpoint or session.get(Checkpoint, spec.checkpoint_id)
     if checkpoint is None:
         return Work(0, 0, 0, PROCESS_BYTES, 0)
     total = num_images(spec, checkpoint.classes)
@@ -225,8 +240,8 @@ def _trained_with(checkpoint: Checkpoint) -> TrainDiffusionSpec:
         )
 
 
-def _classifier_work(session: Session, spec: TrainClassifierSpec) -> Work:
-    source = session.get(SyntheticSet, spec.synthetic_set_id) if spec.synthetic_set_id is not None else None
+def _classifier_work(session: Session, spec: TrainClassifierSpec, stand: Stand) -> Work:
+    source = stand.synthetic_set or _named_set(session, spec.synthetic_set_id)
     version_id = spec.version_id or (source.version_id if source is not None and spec.dataset_id is None else None)
     version = _version(session, spec.dataset_id, version_id)
     number = _num_train_images(spec, version, source)
@@ -239,6 +254,10 @@ def _classifier_work(session: Session, spec: TrainClassifierSpec) -> Work:
     memory = PROCESS_BYTES + cost.parameters * 24 + round(cost.activations * 8 * spec.batch_size)
     known = costs.is_known_cnn(spec.architecture)
     return Work(macs, steps, 3 * steps, memory, cost.parameters * 20, known)
+
+
+def _named_set(session: Session, set_id: int | None) -> SyntheticSet | None:
+    return session.get(SyntheticSet, set_id) if set_id is not None else None
 
 
 def _num_train_images(spec: TrainClassifierSpec, version: DatasetVersion | None, source: SyntheticSet | None) -> int:
@@ -258,12 +277,12 @@ def _capped(counts: Iterable[dict[str, int]], most: int | None, split: Split, sh
     return sum(min(n, most or n) for n in numbers)
 
 
-def _evaluate_work(session: Session, spec: EvaluateSpec) -> Work:
-    classifier = session.get(Classifier, spec.classifier_id)
+def _evaluate_work(session: Session, spec: EvaluateSpec, stand: Stand) -> Work:
+    classifier = stand.classifier or session.get(Classifier, spec.classifier_id)
     if classifier is None:
         return Work(0, 0, 0, PROCESS_BYTES, 0)
     version_id = spec.version_id or (classifier.version_id if spec.dataset_id is None else None)
-    source = session.get(SyntheticSet, spec.synthetic_set_id) if spec.synthetic_set_id is not None else None
+    source = stand.synthetic_set or _named_set(session, spec.synthetic_set_id)
     version = _version(session, spec.dataset_id, version_id)
     splits = list(Split) if spec.split == "all" else [Split(spec.split)]
     number = source.num_images if source is not None else sum(_num_images(version, split) for split in splits)

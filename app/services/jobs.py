@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.core import journal, states
 from app.core.errors import ConflictError
 from app.core.submission import add_job, audit
-from app.services import prepare
+from app.services import prepare, studies
 from app.services.identity import Identity
 from app.services.lineage import Linked
 from app.services.lineage import lineage as lineage_of
@@ -214,6 +214,7 @@ def retry(session: Session, who: Identity, job: Job) -> Job:
         )
     again: dict[str, Any] = {"crashes": 0, "error": None, "stop_requested_at": None, "cancel_requested_at": None}
     states.move(session, job, JobState.QUEUED, message="Waiting for a worker.", **again)
+    studies.summarise_again(session, who, job)
     audit(session, job, "retry", actor=who.name)
     return job
 

@@ -22,8 +22,10 @@ from models import (
     Dataset,
     DatasetState,
     DatasetVersion,
+    Evaluation,
     Image,
     Split,
+    Study,
     SyntheticSet,
     TrainOn,
     UploadedImage,
@@ -36,10 +38,14 @@ from models.specs import (
     ImportSpec,
     JobSpec,
     SampleSpec,
+    SummariseStudySpec,
     TrainClassifierSpec,
     TrainDiffusionSpec,
 )
 
+MADE: dict[str, type[Checkpoint] | type[SyntheticSet] | type[Classifier] | type[Evaluation]] = {
+    "checkpoint_id": Checkpoint, "synthetic_set_id": SyntheticSet, "classifier_id": Classifier, "evaluation_id": Evaluation,
+}  # fmt: skip
 MOST_IMAGES = 1_000_000  # of one synthetic set
 MAP_HINT = "Say with class_map which class of the classifier each class of the dataset is."
 COLOURS = {1: "grey", 3: "colour"}
@@ -64,6 +70,9 @@ def prepare(session: Session, who: Identity, spec: JobSpec) -> tuple[JobSpec, st
             return _evaluate(session, who, spec)
         case ExplainSpec():
             return _explain(session, who, spec)
+        case SummariseStudySpec():
+            study = owned(session, who, Study, spec.study_id, noun="study")
+            return spec, f"Table of {naming.shortened(study.name)}"
 
 
 def _train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) -> tuple[JobSpec, str]:
@@ -201,11 +210,9 @@ def _evaluate(session: Session, who: Identity, spec: EvaluateSpec) -> tuple[JobS
         own = session.get_one(DatasetVersion, classifier.version_id)
         dataset_id, version_id = own.dataset_id, version_id or own.id
     version = ready_version(session, who, dataset_id, version_id)
-    if spec.class_map is None:
-        _need_same_classes(version, classifier.classes, f"classifier {classifier.id}", hint=MAP_HINT)
-    else:
-        _need_fitting_map(spec.class_map, version, classifier)
-    _need_fitting_channels(classifier, version)
+    need_comparable(
+        version, classifier.classes, classifier.channels, class_map=spec.class_map, what=f"classifier {classifier.id}"
+    )
     _need_images(
         version, list(Split) if spec.split == "all" else [Split(spec.split)], "to test on", each_class=False,
         classes=spec.class_map,
@@ -238,11 +245,26 @@ def _evaluate_on_synthetic(
     return spec, f"Test of {what} on synthetic set {source.id}"
 
 
-def _need_fitting_map(class_map: dict[str, str], version: DatasetVersion, classifier: Classifier) -> None:
-    """BadInputError unless the map leads from classes of the version to at least two of the classifier's."""
+def need_comparable(
+    version: DatasetVersion, classes: Sequence[str], channels: int, *, class_map: dict[str, str] | None, what: str
+) -> None:
+    """BadInputError unless networks that tell `classes` apart can be tested on the version."""
+    if class_map is None:
+        _need_same_classes(version, classes, what, hint=MAP_HINT)
+    else:
+        _need_fitting_map(class_map, version, classes, what)
+    if version.channels > channels:
+        raise BadInputError(
+            f"{what} learnt grey images, but dataset {version.dataset.name!r} has colour.",
+            hint="Test it on grey images, or train a classifier on colour images.",
+        )
+
+
+def _need_fitting_map(class_map: dict[str, str], version: DatasetVersion, classes: Sequence[str], what: str) -> None:
+    """BadInputError unless the map leads from classes of the version to at least two of `classes`."""
     for names, known, owner in (
         (class_map.keys(), version.classes, f"dataset {version.dataset.name!r}"),
-        (class_map.values(), classifier.classes, f"classifier {classifier.id}"),
+        (class_map.values(), classes, what),
     ):
         unknown = sorted(set(names) - set(known))
         if unknown:
@@ -255,14 +277,6 @@ def _need_fitting_map(class_map: dict[str, str], version: DatasetVersion, classi
             "class_map leads to fewer than two classes of the classifier.",
             hint="Map at least two classes, or there is nothing to tell apart.",
             errors=[{"pointer": "/class_map", "detail": "needs two classes of the classifier"}],
-        )
-
-
-def _need_fitting_channels(classifier: Classifier, version: DatasetVersion) -> None:
-    if version.channels > classifier.channels:
-        raise BadInputError(
-            f"Classifier {classifier.id} learnt grey images, but dataset {version.dataset.name!r} has colour.",
-            hint="Test it on grey images, or train a classifier on colour images.",
         )
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from phantom import specfile
 from phantom.errors import NoToken, PhantomError, ProblemError, StudioUnreachable
 from phantom.jobs import Job
+from phantom.studies import Study
 from phantom.studio import Studio
 
 app = typer.Typer(
@@ -209,7 +210,7 @@ def download(
     _print({"folder": str(folder), "files": [str(file) for file in files]}, as_json, f"{len(files)} files in {folder}")
 
 
-def _finish(job: Job[Any], step: specfile.Step, made: dict[str, int], as_json: bool) -> dict[str, Any]:
+def _finish(job: Job[Any] | Study, step: specfile.Step, made: dict[str, int], as_json: bool) -> dict[str, Any]:
     job.wait(progress=not as_json)
     identity = specfile.made_id(job)
     if "id" in step and identity is not None:
@@ -218,6 +219,8 @@ def _finish(job: Job[Any], step: specfile.Step, made: dict[str, int], as_json: b
 
 
 def _outcome(row: dict[str, Any]) -> str:
+    if "answer_job_id" in row:
+        return f"Study {row['id']} ({row['name']}) is {row['state']}: {sum(row['counts'].values())} jobs"
     result = ", ".join(f"{name} {value}" for name, value in (row["result"] or {}).items())
     return f"Job {row['id']} ({row['kind']}) is {row['state']}" + (f": {result}" if result else "")
 

@@ -11,6 +11,7 @@ import yaml
 
 from phantom.errors import PhantomError
 from phantom.jobs import Job
+from phantom.studies import Study, launch
 from phantom.studio import Studio
 
 Step = dict[str, Any]
@@ -40,11 +41,13 @@ def needs_waiting(steps: list[Step]) -> bool:
     return any(reference for step in steps for reference in _references(step))
 
 
-def start(studio: Studio, step: Step, made: dict[str, int]) -> Job[Any]:
-    """Hand in one step. made: the ids that earlier steps made, by the steps' names."""
+def start(studio: Studio, step: Step, made: dict[str, int]) -> Job[Any] | Study:
+    """Hand in one step: a job, or, with kind: study, a whole study. made: the ids that earlier steps made, by the steps' names."""
     options = {name: value for name, value in _filled(step, made).items() if name != "id"}
     if "upload" in options:
         return studio.datasets.start_import(studio.datasets.send(options.pop("upload")), **options)
+    if options.get("kind") == "study":
+        return launch(studio.transport, {name: value for name, value in options.items() if name != "kind"})
     if isinstance(options.get("images"), dict):
         chosen = options.pop("images")
         found = studio.datasets.get(chosen.pop("dataset_id")).images(**chosen)
@@ -52,8 +55,10 @@ def start(studio: Studio, step: Step, made: dict[str, int]) -> Job[Any]:
     return studio.submit(options.pop("kind"), **options)
 
 
-def made_id(job: Job[Any]) -> int | None:
+def made_id(job: Job[Any] | Study) -> int | None:
     """The id of what a finished job made: the dataset of an import, the checkpoint of a training ..."""
+    if isinstance(job, Study):
+        return job.id
     result = job.data["result"] or {}
     names = ("dataset_id", "checkpoint_id", "synthetic_set_id", "classifier_id", "evaluation_id", "explanation_id")
     return next((int(result[name]) for name in names if name in result), None)
@@ -70,7 +75,8 @@ def _check(steps: list[Step]) -> None:
             )
         if "upload" not in step and not isinstance(step.get("kind"), str):
             raise SpecError(
-                f"{name} has no kind.", hint="Add kind: train_diffusion, sample, train_classifier, evaluate or explain."
+                f"{name} has no kind.",
+                hint="Add kind: train_diffusion, sample, train_classifier, evaluate, explain or study.",
             )
         for reference in _references(step):
             if reference not in known:

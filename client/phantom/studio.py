@@ -7,7 +7,7 @@ are; the studio checks them against the spec of the job's kind (docs/rest.md) an
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +16,7 @@ from phantom.datasets import Dataset, Datasets, DatasetSplit, ImageRef, Uploaded
 from phantom.errors import PhantomError
 from phantom.jobs import Job
 from phantom.results import Checkpoint, Classifier, Collection, Evaluation, Explanation, Result, SyntheticSet
+from phantom.studies import Study, external_tests, launch
 from phantom.transport import Transport
 
 Explained = ImageRef | UploadedImage | str | Path
@@ -41,6 +42,7 @@ class Studio:
         self.synthetic_sets = Collection(self.transport, "/api/v1/synthetic-sets", SyntheticSet)
         self.classifiers = Collection(self.transport, "/api/v1/classifiers", Classifier)
         self.evaluations = Collection(self.transport, "/api/v1/evaluations", Evaluation)
+        self.studies = Collection(self.transport, "/api/v1/studies", Study)
         self.explanations = Collection(self.transport, "/api/v1/explanations", Explanation)
 
     def __enter__(self) -> Studio:
@@ -94,6 +96,24 @@ class Studio:
         return self.submit(
             "train_classifier", architecture=architecture, epochs=epochs, seed=seed, **{**source, **options}
         )
+
+    def study(
+        self, data: Dataset, *, preset: str = "studio", architectures: Sequence[str] | None = None, arms: Sequence[str] | None = None,
+        seeds: Sequence[int] = (0, 1, 2), sizes: Sequence[float] = (1,), external: Mapping[str, Any] | None = None,
+        diffusion: Mapping[str, Any] | None = None, sampling: Mapping[str, Any] | None = None,
+        classifier: Mapping[str, Any] | None = None, **options: Any,
+    ) -> Study:  # fmt: skip
+        """Ask whether synthetic images can stand in for those of `data`: every arm, network, size and seed in one table.
+
+        external: {name: dataset} or {name: (dataset, class_map)}, tested on as well. diffusion, sampling, classifier: options
+        of those jobs. Returns at once; `wait()` waits for the table.
+        """
+        asked = {
+            "dataset_id": data.id, "preset": preset, "architectures": architectures, "arms": arms, "seeds": list(seeds),
+            "sizes": list(sizes), "external": external_tests(external or {}), "diffusion": dict(diffusion or {}),
+            "sampling": dict(sampling or {}), "classifier": dict(classifier or {}), **options,
+        }  # fmt: skip
+        return launch(self.transport, {name: value for name, value in asked.items() if value is not None})
 
     def evaluate(
         self, classifier: Classifier, images: Dataset | DatasetSplit | SyntheticSet | None = None, **options: Any

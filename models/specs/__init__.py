@@ -16,6 +16,7 @@ from models.specs.conversion import ConversionOptions
 from models.specs.diffusion import DEFAULT_SIZES, NETWORK_OPTIONS, TrainDiffusionSpec, diffusion_preset
 from models.specs.importing import CheckDatasetSpec, ImportSpec, LayoutOptions
 from models.specs.sampling import SampleSpec
+from models.specs.study import ExternalTest, StudySpec, SummariseStudySpec
 
 __all__ = [
     "DEFAULT_SIZES",
@@ -26,12 +27,15 @@ __all__ = [
     "ConversionOptions",
     "EvaluateSpec",
     "ExplainSpec",
+    "ExternalTest",
     "ImportSpec",
     "JobSpec",
     "LayoutOptions",
     "SampleSpec",
     "Seed",
     "Spec",
+    "StudySpec",
+    "SummariseStudySpec",
     "TrainClassifierSpec",
     "TrainDiffusionSpec",
     "diffusion_preset",
@@ -39,7 +43,14 @@ __all__ = [
 ]
 
 JobSpec = (
-    ImportSpec | CheckDatasetSpec | TrainDiffusionSpec | SampleSpec | TrainClassifierSpec | EvaluateSpec | ExplainSpec
+    ImportSpec
+    | CheckDatasetSpec
+    | TrainDiffusionSpec
+    | SampleSpec
+    | TrainClassifierSpec
+    | EvaluateSpec
+    | ExplainSpec
+    | SummariseStudySpec
 )
 AnyJobSpec = Annotated[JobSpec, Field(discriminator="kind")]
 job_spec_adapter: TypeAdapter[JobSpec] = TypeAdapter(AnyJobSpec)
@@ -51,4 +62,5 @@ SPEC_OF: dict[JobKind, type[Spec]] = {
     JobKind.TRAIN_CLASSIFIER: TrainClassifierSpec,
     JobKind.EVALUATE: EvaluateSpec,
     JobKind.EXPLAIN: ExplainSpec,
+    JobKind.SUMMARISE_STUDY: SummariseStudySpec,
 }

@@ -19,6 +19,7 @@ from models import (
     Image,
     Job,
     RefusedFile,
+    Study,
     SyntheticSet,
     Upload,
     UploadedImage,
@@ -41,7 +42,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serve(folder, full=True) as served:
         database = Database(Settings(_env_file=None, data_dir=folder / "data").effective_database_url)
         with database.write() as session:
-            for named in (Dataset, Checkpoint, SyntheticSet, Classifier, UploadedImage, Upload):
+            for named in (Dataset, Checkpoint, SyntheticSet, Classifier, UploadedImage, Upload, Study):
                 session.execute(update(named).values(name=LONG))
             for table in (DatasetVersion, Checkpoint, SyntheticSet, Classifier, Evaluation, Explanation):
                 session.execute(update(table).values(classes=LONG_CLASSES))

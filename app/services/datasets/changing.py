@@ -30,6 +30,7 @@ from models import (
     Job,
     JobKind,
     RefusedFile,
+    Study,
     SyntheticSet,
 )
 
@@ -84,6 +85,7 @@ def _refuse_if_used(session: Session, dataset: Dataset) -> None:
         "synthetic sets": count(session, SyntheticSet.version_id.in_(mine)),
         "classifiers": count(session, Classifier.version_id.in_(mine)),
         "evaluations": count(session, Evaluation.version_id.in_(mine)),
+        "studies": count(session, Study.version_id.in_(mine)),
         "explained images": count(session, ExplanationItem.image_id.in_(explained)),
     }
     found = ", ".join(f"{number} {noun}" for noun, number in used.items() if number)

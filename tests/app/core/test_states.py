@@ -190,6 +190,20 @@ class TestAJobThatNeedsSeveral:
             end(database, fan[name], SUCCEEDED, result={"image_id": 2})
         assert row(database, fan["last"]).state == QUEUED
 
+    def test_waits_for_the_end_only_where_the_need_is_soft(self, database, who):
+        with database.write() as session:
+            parts = [factories.job(session, who, JobKind.EVALUATE) for _ in range(3)]
+            last = add_waiting_job(
+                session, JobKind.EXPLAIN, {"classifier_id": 1}, {"image_ids": parts}, soft={"image_ids"},
+                project_id=who.project_id, created_by=who.name, title="what is there",
+            )  # fmt: skip
+        end(database, parts[0].id, FAILED)
+        end(database, parts[1].id, CANCELLED)
+        assert row(database, last.id).state == WAITING
+        end(database, parts[2].id, SUCCEEDED, result={"image_id": 5})
+        assert row(database, last.id).state == QUEUED
+        assert row(database, last.id).spec["image_ids"] == [5]
+
     def test_is_cancelled_with_one_although_another_failed_before(self, database, fan):
         end(database, fan["part0"], FAILED)
         end(database, fan["part1"], CANCELLED)

@@ -1,0 +1,9 @@
+"""Studies: one question that takes many jobs, from the form to the table."""
+
+from app.services.studies.launching import check, extend, launch, summarise, summarise_again
+from app.services.studies.looking import Progress, Step, dataset_of, delete, get, listing, preliminary, progress
+
+__all__ = [
+    "Progress", "Step", "check", "dataset_of", "delete", "extend", "get", "launch", "listing", "preliminary", "progress",
+    "summarise", "summarise_again",
+]  # fmt: skip

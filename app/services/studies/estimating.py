@@ -1,0 +1,74 @@
+"""What a study would take, before it is launched: the sum over its steps that are not there already."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from app.services import estimates, prepare
+from app.services.estimates import Estimate, Stand
+from app.services.identity import Identity
+from app.services.studies import launching, planning
+from app.services.studies.planning import Planned
+from models import Checkpoint, Classifier, DatasetVersion, JobKind, SyntheticSet
+from models.specs import SPEC_OF, StudySpec, TrainDiffusionSpec
+
+
+@dataclass(frozen=True)
+class StudyEstimate:
+    """num_jobs: all but the table; num_reused of them are there already. Seconds of one worker, one job after the other."""
+
+    num_jobs: int
+    num_reused: int
+    seconds_low: float
+    seconds_high: float
+    memory_bytes: int
+    disk_bytes: int
+    basis: str
+
+
+def estimate(session: Session, who: Identity, spec: StudySpec) -> StudyEstimate:
+    """Raises what launching the study would raise."""
+    version = prepare.ready_version(session, who, spec.dataset_id, spec.version_id)
+    launching.check(session, who, spec, version)
+    planned = planning.steps(spec, version)
+    keys = planning.step_keys(planned)
+    missing = [step for step in planned if launching.reusable(session, who, keys[step.name]) is None]
+    found = [_step(session, spec, version, step) for step in missing]
+    return StudyEstimate(
+        num_jobs=len(planned), num_reused=len(planned) - len(missing),
+        seconds_low=sum(each.seconds_low for each in found), seconds_high=sum(each.seconds_high for each in found),
+        memory_bytes=max((each.memory_bytes for each in found), default=0), disk_bytes=sum(each.disk_bytes for each in found),
+        basis=found[0].basis if found else "everything is there already",
+    )  # fmt: skip
+
+
+def _step(session: Session, spec: StudySpec, version: DatasetVersion, step: Planned) -> Estimate:
+    """Of one step, with what it needs as it will be made."""
+    filled = SPEC_OF[step.kind].model_validate({**step.draft, **dict.fromkeys(step.needs, 0)})
+    stand = Stand()
+    diffusion = spec.diffusion_spec(version_id=version.id)
+    if step.kind == JobKind.SAMPLE:
+        stand = Stand(checkpoint=_checkpoint(diffusion, version))
+    elif "synthetic_set_id" in step.needs:
+        stand = Stand(synthetic_set=_synthetic_set(spec, version))
+    if step.kind == JobKind.EVALUATE:
+        stand = Stand(synthetic_set=stand.synthetic_set, classifier=_classifier(spec, version, step))
+    return estimates.estimate(session, filled, stand)  # type: ignore[arg-type]  # SPEC_OF holds exactly the kinds of JobSpec
+
+
+def _checkpoint(diffusion: TrainDiffusionSpec, version: DatasetVersion) -> Checkpoint:
+    return Checkpoint(
+        classes=version.classes, channels=version.channels, image_size=diffusion.image_size, spec=diffusion.model_dump(mode="json"),
+        size=0,
+    )  # fmt: skip
+
+
+def _synthetic_set(spec: StudySpec, version: DatasetVersion) -> SyntheticSet:
+    counts = planning.synthetic_counts(spec, version)
+    return SyntheticSet(counts=counts, num_images=sum(counts.values()), version_id=version.id)
+
+
+def _classifier(spec: StudySpec, version: DatasetVersion, step: Planned) -> Classifier:
+    return Classifier(
+        architecture=step.cell["architecture"], input_size=spec.classifier_spec().input_size, version_id=version.id
+    )

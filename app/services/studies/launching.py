@@ -1,0 +1,228 @@
+"""Turn a study's plan into jobs, taking those that are there already, and extend it without doing anything twice."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core import naming, states
+from app.core.errors import BadInputError, ConflictError
+from app.core.submission import add_waiting_job
+from app.services import datasets, prepare
+from app.services.identity import Identity
+from app.services.rows import clean_name, note
+from app.services.studies import planning
+from app.services.studies.planning import Planned
+from models import (
+    FINISHED,
+    DatasetVersion,
+    Job,
+    JobKind,
+    JobState,
+    Mark,
+    Split,
+    Study,
+    StudyStep,
+    SyntheticImage,
+)
+from models.specs import StudySpec
+from models.specs.changing import Resplit, Restore
+from models.specs.study import PAPER_TEST_PERCENT, PAPER_TRAIN_PERCENT, SIZED
+
+SUMMARY = "summary"
+RESULTS = {
+    JobKind.TRAIN_DIFFUSION: "checkpoint_id", JobKind.SAMPLE: "synthetic_set_id",
+    JobKind.TRAIN_CLASSIFIER: "classifier_id", JobKind.EVALUATE: "evaluation_id",
+}  # fmt: skip
+
+
+def launch(session: Session, who: Identity, spec: StudySpec) -> Study:
+    """Make the study and all of its jobs; those that nothing has to be waited for begin once the transaction is committed.
+
+    Raises BadInputError, ConflictError or NotFoundError where the spec names what is missing or does not fit.
+    """
+    version = prepare.ready_version(session, who, spec.dataset_id, spec.version_id)
+    check(session, who, spec, version)
+    if spec.preset == "paper":
+        version = _paper_version(session, who, version)
+    complete = spec.model_copy(update={"version_id": version.id, "external": _external(session, who, spec)})
+    study = Study(
+        project_id=who.project_id, version_id=version.id, created_by=who.name, spec=complete.model_dump(mode="json"),
+        name=clean_name(spec.name) if spec.name.strip() else f"Study of {naming.shortened(version.dataset.name)}",
+    )  # fmt: skip
+    session.add(study)
+    session.flush()
+    note(session, who, "launch", study)
+    _add_steps(session, who, study, complete, version)
+    return study
+
+
+def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, Any]) -> Study:
+    """Add architectures, seeds, sizes, arms or external datasets to a study; what is there stays as it is.
+
+    asked: {option: further values}. Raises BadInputError for any other option, and ConflictError for a size above the largest,
+    since then other images would be drawn.
+    """
+    spec = StudySpec.model_validate(study.spec)
+    wider = StudySpec.model_validate({**study.spec, **_widened(spec, asked)})
+    if max(wider.sizes) > max(spec.sizes) and any(arm in SIZED for arm in spec.arms):
+        raise ConflictError(
+            f"The largest size of study {study.id} is {max(spec.sizes):g}; {max(wider.sizes):g} would need other synthetic images.",
+            hint="Launch a new study with that size; it uses again what stays the same.",
+        )
+    version = session.get_one(DatasetVersion, study.version_id)
+    check(session, who, wider, version)
+    wider = wider.model_copy(update={"external": _external(session, who, wider)})
+    study.spec = wider.model_dump(mode="json")
+    note(session, who, "extend", study)
+    _add_steps(session, who, study, wider, version)
+    return study
+
+
+EXTENSIBLE = ("architectures", "seeds", "sizes", "arms")
+
+
+def _widened(spec: StudySpec, asked: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(asked) - {*EXTENSIBLE, "external"})
+    if unknown:
+        raise BadInputError(
+            f"A study cannot be extended by {unknown[0]}.",
+            hint=f"Give further {', '.join(EXTENSIBLE)} or external datasets; for other options launch another study.",
+        )
+    wider: dict[str, Any] = {}
+    for name in EXTENSIBLE:
+        had = [getattr(value, "value", value) for value in getattr(spec, name)]
+        wider[name] = [*had, *(value for value in asked.get(name, []) if value not in had)]
+    had_external = {name: test.model_dump() for name, test in spec.external.items()}
+    wider["external"] = {**asked.get("external", {}), **had_external}
+    return wider
+
+
+def check(session: Session, who: Identity, spec: StudySpec, version: DatasetVersion) -> None:
+    """Raise what `prepare` would raise for the study's jobs, before any of them is written down."""
+    prepare.prepare(session, who, spec.diffusion_spec(version_id=version.id))
+    sample = spec.sample_spec()
+    unknown = sorted(set(sample.counts or {}) - set(version.classes))
+    if unknown:
+        raise BadInputError(
+            f"sampling.counts names {unknown[0]!r}; the dataset has {', '.join(version.classes)}.",
+            errors=[{"pointer": "/sampling/counts", "detail": f"{unknown[0]!r} is not a class of the dataset"}],
+        )
+    total = sum(planning.synthetic_counts(spec, version).values())
+    if total > prepare.MOST_IMAGES:
+        raise BadInputError(
+            f"The largest size draws {total:,} images; one set holds at most {prepare.MOST_IMAGES:,}.",
+            hint="Ask for smaller sizes.",
+        )
+    prepare.prepare(session, who, spec.classifier_spec(version_id=version.id))
+    if not any(version.counts[name].get(Split.TEST, 0) for name in version.classes) and spec.preset != "paper":
+        raise BadInputError(
+            "The version has no test image, so nothing can be said about its arms.",
+            hint="Split it anew, with a test part.",
+        )
+    for name, external in spec.external.items():
+        other = prepare.ready_version(session, who, external.dataset_id, external.version_id)
+        prepare.need_comparable(
+            other, version.classes, version.channels, class_map=external.class_map, what=f"external {name!r}"
+        )
+
+
+def _external(session: Session, who: Identity, spec: StudySpec) -> dict[str, Any]:
+    """The external tests with their versions named."""
+    named = {}
+    for name, external in spec.external.items():
+        version = prepare.ready_version(session, who, external.dataset_id, external.version_id)
+        named[name] = external.model_copy(update={"version_id": version.id})
+    return named
+
+
+def _paper_version(session: Session, who: Identity, version: DatasetVersion) -> DatasetVersion:
+    """The version split as in arXiv 2412.16860; the one that was current stays so."""
+    dataset, was = version.dataset, version.dataset.current_number
+    val = 100 - PAPER_TRAIN_PERCENT - PAPER_TEST_PERCENT
+    made = datasets.change(session, who, dataset, Resplit(train_percent=PAPER_TRAIN_PERCENT, val_percent=val))
+    if was is not None:
+        datasets.change(session, who, dataset, Restore(number=was))
+    return made
+
+
+def _add_steps(session: Session, who: Identity, study: Study, spec: StudySpec, version: DatasetVersion) -> None:
+    """Write down the steps that the study does not have yet, and the summary that follows all of them."""
+    planned = planning.steps(spec, version)
+    keys = planning.step_keys(planned)
+    jobs: dict[str, Job] = {
+        step.name: session.get_one(Job, step.job_id)
+        for step in session.scalars(select(StudyStep).where(StudyStep.study_id == study.id))
+    }
+    for position, step in enumerate(planned):
+        if step.name in jobs:
+            continue
+        known = reusable(session, who, keys[step.name])
+        job = known or _add(session, who, step, keys[step.name], jobs)
+        jobs[step.name] = job
+        session.add(
+            StudyStep(
+                study_id=study.id, name=step.name, job_id=job.id, position=position, is_reused=known is not None,
+                cell=step.cell,
+            )
+        )  # fmt: skip
+    session.flush()
+    summarise(session, who, study)
+
+
+def _add(session: Session, who: Identity, step: Planned, key: str, jobs: Mapping[str, Job]) -> Job:
+    needs = {option: jobs[name] for option, name in step.needs.items()}
+    return add_waiting_job(
+        session, step.kind, step.draft, needs, project_id=who.project_id, created_by=who.name, title=step.title,
+        step_key=key,
+    )  # fmt: skip
+
+
+def reusable(session: Session, who: Identity, key: str) -> Job | None:
+    """A job of the project that has given, or is about to give, the result that a step of this key needs.
+
+    One that was stopped early gave another result; of one whose result was deleted nothing is left; and a synthetic set of
+    which a person has rejected images is no longer what was drawn.
+    """
+    query = select(Job).where(Job.project_id == who.project_id, Job.step_key == key, Job.stop_requested_at.is_(None))
+    for job in session.scalars(query.order_by(Job.id.desc())):
+        may_be = job.state not in (JobState.FAILED, JobState.CANCELLED) and job.cancel_requested_at is None
+        if may_be and (not job.is_finished or _is_there(session, job)):
+            return job
+    return None
+
+
+def _is_there(session: Session, job: Job) -> bool:
+    made = (job.result or {}).get(RESULTS[job.kind])
+    if made is None or session.get(prepare.MADE[RESULTS[job.kind]], made) is None:
+        return False
+    if job.kind != JobKind.SAMPLE:
+        return True
+    rejected = select(SyntheticImage.id).where(SyntheticImage.set_id == made, SyntheticImage.mark == Mark.REJECTED)
+    return session.scalar(rejected.limit(1)) is None
+
+
+def summarise(session: Session, who: Identity, study: Study) -> Job:
+    """Ask for the study's table, made when all of its evaluations have ended; one that still waits for them is replaced."""
+    steps = session.scalars(select(StudyStep).where(StudyStep.study_id == study.id).order_by(StudyStep.position)).all()
+    tests = [session.get_one(Job, step.job_id) for step in steps if "tested_on" in step.cell]
+    old = session.get(Job, study.answer_job_id) if study.answer_job_id is not None else None
+    if old is not None and old.state == JobState.WAITING:
+        states.move(session, old, JobState.CANCELLED, message="Another table takes its place.")
+    job = add_waiting_job(
+        session, JobKind.SUMMARISE_STUDY, {"study_id": study.id, "evaluation_ids": []}, {"evaluation_ids": tests},
+        soft={"evaluation_ids"}, project_id=who.project_id, created_by=who.name, title=f"Table of {study.name}",
+    )  # fmt: skip
+    study.answer_job_id = job.id
+    session.flush()
+    return job
+
+
+def summarise_again(session: Session, who: Identity, retried: Job) -> None:
+    """A job is tried again: tables that were made without it, or would be, are made anew after it."""
+    mine = select(StudyStep.study_id).where(StudyStep.job_id == retried.id)
+    for study in session.scalars(select(Study).where(Study.id.in_(mine))):
+        answer = session.get(Job, study.answer_job_id) if study.answer_job_id is not None else None
+        if answer is None or answer.state in FINISHED:
+            summarise(session, who, study)

@@ -1,0 +1,97 @@
+"""Studies as they stand: what is done, what is still to come, and what may be read of them so far."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.errors import ConflictError
+from app.services.identity import Identity
+from app.services.paging import Page, page
+from app.services.rows import note, owned
+from models import FINISHED, Dataset, DatasetVersion, Evaluation, Job, JobState, Study, StudyStep
+
+
+@dataclass(frozen=True)
+class Step:
+    step: StudyStep
+    job: Job
+
+
+@dataclass(frozen=True)
+class Progress:
+    """steps: in the order in which they were planned, without the table, which is `answer`."""
+
+    steps: list[Step]
+    answer: Job | None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Jobs by state."""
+        return dict(Counter(str(each.job.state) for each in self.steps))
+
+    @property
+    def num_reused(self) -> int:
+        return sum(each.step.is_reused for each in self.steps)
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing of it will change by itself any more."""
+        jobs = [each.job for each in self.steps] + ([self.answer] if self.answer is not None else [])
+        return all(job.state in FINISHED for job in jobs)
+
+    @property
+    def state(self) -> str:
+        """running, succeeded (there is a table), or failed."""
+        if not self.is_finished:
+            return "running"
+        return "succeeded" if self.answer is not None and self.answer.state == JobState.SUCCEEDED else "failed"
+
+
+def get(session: Session, who: Identity, study_id: int) -> Study:
+    return owned(session, who, Study, study_id, noun="study")
+
+
+def listing(session: Session, who: Identity, *, cursor: str | None = None, limit: int = 50) -> Page[Study]:
+    """Newest first."""
+    return page(
+        session, select(Study).where(Study.project_id == who.project_id), key=Study.id, cursor=cursor, limit=limit
+    )
+
+
+def dataset_of(session: Session, study: Study) -> Dataset:
+    return session.get_one(DatasetVersion, study.version_id).dataset
+
+
+def progress(session: Session, study: Study) -> Progress:
+    query = select(StudyStep, Job).join(Job, Job.id == StudyStep.job_id).where(StudyStep.study_id == study.id)
+    found = [Step(step, job) for step, job in session.execute(query.order_by(StudyStep.position))]
+    answer = session.get(Job, study.answer_job_id) if study.answer_job_id is not None else None
+    return Progress(found, answer)
+
+
+def preliminary(session: Session, so_far: Progress) -> dict[str, dict[str, Any]]:
+    """What single evaluations say before the table is made: {name of the step: {evaluation_id, balanced_accuracy}}."""
+    ids = {
+        each.step.name: (each.job.result or {}).get("evaluation_id")
+        for each in so_far.steps
+        if "tested_on" in each.step.cell and each.job.state == JobState.SUCCEEDED
+    }
+    rows = session.execute(select(Evaluation.id, Evaluation.report).where(Evaluation.id.in_(ids.values())))
+    reports = {row.id: row.report for row in rows}
+    return {
+        name: {"evaluation_id": made, "balanced_accuracy": reports[made]["balanced_accuracy"]["value"]}
+        for name, made in ids.items()
+        if made in reports
+    }
+
+
+def delete(session: Session, who: Identity, study: Study) -> None:
+    """Delete the study and its table. Its jobs and what they made stay."""
+    so_far = progress(session, study)
+    if not so_far.is_finished:
+        raise ConflictError(f"Study {study.id} is still running.", hint="Cancel it first, or wait until it has ended.")
+    note(session, who, "delete", study)
+    session.delete(study)

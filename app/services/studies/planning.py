@@ -1,0 +1,175 @@
+"""Which jobs a study takes: worked out from its spec and the dataset's version alone, before any row is written."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.core import naming
+from models import Arm, DatasetVersion, JobKind, Split, TrainOn
+from models.specs import EvaluateSpec, StudySpec, TrainClassifierSpec, TrainDiffusionSpec
+from models.specs.study import SIZED
+
+DIFFUSION, SAMPLES = "diffusion", "samples"
+OWN, SYNTHETIC = "own", "synthetic"  # what a classifier is tested on, beside the names of external datasets
+NOT_IN_KEY = {"name", "dataset_id"}  # a version says more than its dataset, and a name changes no result
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step that is to be done or found done. draft: its spec but for the options in `needs`: {option: name of a step}."""
+
+    name: str
+    kind: JobKind
+    draft: dict[str, Any]
+    title: str
+    needs: dict[str, str] = field(default_factory=dict)
+    cell: dict[str, Any] = field(default_factory=dict)
+
+
+def steps(spec: StudySpec, version: DatasetVersion) -> list[Planned]:
+    """Every step but the summary, each after those it needs."""
+    planner = _Planner(spec, version)
+    planned = [*planner.drawing()]
+    for cell in cells(spec):
+        planned += planner.of_cell(cell)
+    return planned
+
+
+def cells(spec: StudySpec) -> list[dict[str, Any]]:
+    """What is trained: {arm, architecture, size, seed}; size is None where an arm has no synthetic images."""
+    return [
+        {"arm": str(arm), "architecture": architecture, "size": size, "seed": seed}
+        for architecture in spec.architectures
+        for arm in spec.arms
+        for size in (sorted(spec.sizes) if arm in SIZED else [None])
+        for seed in spec.seeds
+    ]
+
+
+def step_keys(planned: Sequence[Planned]) -> dict[str, str]:
+    """Of each step by name: a hash of its kind, its options and the keys of what it needs. Equal keys, equal results."""
+    keys: dict[str, str] = {}
+    for step in planned:
+        options = {name: value for name, value in step.draft.items() if name not in NOT_IN_KEY}
+        needs = {option: keys[needed] for option, needed in step.needs.items()}
+        text = json.dumps([str(step.kind), options, needs], sort_keys=True)
+        keys[step.name] = hashlib.sha256(text.encode()).hexdigest()
+    return keys
+
+
+def budget(spec: StudySpec, version: DatasetVersion) -> dict[str, int]:
+    """About how many real images of each class the diffusion network learns: the budget that arms share."""
+    share = spec.diffusion_spec().train_share
+    return {name: max(1, round(version.counts.get(name, {}).get(Split.TRAIN, 0) * share)) for name in version.classes}
+
+
+def synthetic_counts(spec: StudySpec, version: DatasetVersion) -> dict[str, int]:
+    """How many images of each class are drawn: enough for the largest size."""
+    sample = spec.sample_spec()
+    if {"per_class", "counts"} & set(spec.sampling):
+        base = {name: (sample.counts or {}).get(name, sample.per_class or 0) for name in version.classes}
+    else:
+        base = budget(spec, version)
+    return {name: max(1, round(number * max(spec.sizes))) if number else 0 for name, number in base.items()}
+
+
+class _Planner:
+    def __init__(self, spec: StudySpec, version: DatasetVersion) -> None:
+        self._spec, self._version = spec, version
+        self._diffusion: TrainDiffusionSpec = spec.diffusion_spec(version_id=version.id)
+        self._dataset = naming.shortened(version.dataset.name)
+        classifier = spec.classifier_spec()
+        self._steps_per_epoch = max(2, round(sum(budget(spec, version).values()) / classifier.batch_size))
+
+    def drawing(self) -> Iterator[Planned]:
+        """The diffusion training and its samples, where an arm needs them."""
+        if not any(arm in SIZED or arm == Arm.SYNTHETIC_TEST for arm in self._spec.arms):
+            return
+        diffusion, counts = self._diffusion, synthetic_counts(self._spec, self._version)
+        yield Planned(
+            DIFFUSION, JobKind.TRAIN_DIFFUSION, diffusion.model_dump(mode="json", exclude={"kind"}),
+            f"Diffusion on {self._dataset}: {diffusion.preset}, {diffusion.image_size} px, {diffusion.num_steps:,} steps",
+        )  # fmt: skip
+        total = sum(counts.values())
+        name = f"{self._dataset}, {total:,} images, seed {self._spec.sample_spec().seed}"
+        sample = self._spec.sample_spec(per_class=None, counts=counts, name=name)
+        draft = sample.model_dump(mode="json", exclude={"kind", "checkpoint_id"})
+        yield Planned(
+            SAMPLES, JobKind.SAMPLE, draft, f"{total:,} images of {self._dataset}", {"checkpoint_id": DIFFUSION}
+        )
+
+    def of_cell(self, cell: Mapping[str, Any]) -> Iterator[Planned]:
+        """A training with its tests; the test on synthetic images is of the network that `real_equal` trains."""
+        trained = f"train/{path_of({**cell, 'arm': str(_trained_as(cell))})}"
+        if cell["arm"] != Arm.SYNTHETIC_TEST:
+            yield self._training(trained, cell)
+            yield self._test(
+                trained, cell, OWN, {"version_id": self._version.id, "dataset_id": self._version.dataset_id}
+            )
+            for name, external in self._spec.external.items():
+                where = {"dataset_id": external.dataset_id, "version_id": external.version_id, "split": "all"}
+                yield self._test(trained, cell, name, {**where, "class_map": external.class_map})
+        else:
+            if Arm.REAL_EQUAL not in self._spec.arms:
+                yield self._training(trained, {**cell, "arm": str(Arm.REAL_EQUAL)})
+            yield self._test(trained, cell, SYNTHETIC, {}, {"synthetic_set_id": SAMPLES})
+
+    def _training(self, name: str, cell: Mapping[str, Any]) -> Planned:
+        arm, architecture, seed = Arm(cell["arm"]), cell["architecture"], cell["seed"]
+        options, needs = self._what_is_learnt(arm, cell["size"])
+        learnt = str(arm) if cell["size"] is None else f"{arm} x{cell['size']:g}"
+        spec: TrainClassifierSpec = self._spec.classifier_spec(
+            version_id=self._version.id, architecture=architecture, seed=seed, image_size=self._diffusion.image_size,
+            fit=self._diffusion.fit, steps_per_epoch=self._steps_per_epoch,
+            name=naming.classifier(self._dataset, architecture=architecture, learnt=learnt, seed=seed), **options,
+        )  # fmt: skip
+        draft = spec.model_dump(mode="json", exclude={"kind", *needs})
+        title = f"Classifier on {self._dataset}: {architecture}, {learnt}, seed {seed}"
+        return Planned(name, JobKind.TRAIN_CLASSIFIER, draft, title, needs, dict(cell))
+
+    def _what_is_learnt(self, arm: Arm, size: float | None) -> tuple[dict[str, Any], dict[str, str]]:
+        """Options that differ between the arms, and what they need."""
+        budgeted = {"train_share": self._diffusion.train_share}
+        if arm == Arm.REAL:
+            return {}, {}
+        if arm == Arm.REAL_EQUAL:
+            return budgeted, {}
+        if arm == Arm.REAL_AUGMENTED:
+            mirrors = {"hflip": self._diffusion.hflip, "vflip": self._diffusion.vflip}
+            return {**budgeted, **mirrors, "augment": "strong"}, {}
+        train_on = TrainOn.SYNTHETIC if arm == Arm.SYNTHETIC else TrainOn.BOTH
+        share = round((size or 1.0) / max(self._spec.sizes), 6)
+        of_synthetic = {"train_on": str(train_on), "synthetic_set_id": 0, "synthetic_share": share}
+        return (of_synthetic if arm == Arm.SYNTHETIC else budgeted | of_synthetic), {"synthetic_set_id": SAMPLES}
+
+    def _test(
+        self,
+        trained: str,
+        cell: Mapping[str, Any],
+        tested_on: str,
+        where: dict[str, Any],
+        more: Mapping[str, str] | None = None,
+    ) -> Planned:
+        accept = bool(self._spec.classifier.get("accept_leaks", False))
+        spec = EvaluateSpec.model_validate({"classifier_id": 0, "accept_leaks": accept, **where})
+        needs = {"classifier_id": trained, **(more or {})}
+        title = f"Test of {cell['architecture']}, {cell['arm']}, seed {cell['seed']} on {self._tested(tested_on)}"
+        name = f"test/{path_of(cell)}/{tested_on}"
+        draft = spec.model_dump(mode="json", exclude={"kind", *needs})
+        return Planned(name, JobKind.EVALUATE, draft, title, needs, {**cell, "tested_on": tested_on})
+
+    def _tested(self, tested_on: str) -> str:
+        return {OWN: self._dataset, SYNTHETIC: "the synthetic set"}.get(tested_on, tested_on)
+
+
+def _trained_as(cell: Mapping[str, Any]) -> Arm:
+    arm = Arm(cell["arm"])
+    return Arm.REAL_EQUAL if arm == Arm.SYNTHETIC_TEST else arm
+
+
+def path_of(cell: Mapping[str, Any]) -> str:
+    """A cell as it is written in the names of its steps."""
+    size = f"size {cell['size']:g}/" if cell["size"] is not None else ""
+    return f"{cell['arm']}/{cell['architecture']}/{size}seed {cell['seed']}"

@@ -1,0 +1,231 @@
+"""Studies: one call asks whether synthetic images can stand in for real ones, and gives the table of the answer."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from phantom.errors import JobFailed, StudioUnreachable
+from phantom.jobs import PATIENCE_S
+from phantom.progress import Progress
+from phantom.results import Result
+from phantom.transport import Transport
+
+POLL_S = 2.0
+COLUMNS = (
+    "network",
+    "tested_on",
+    "arm",
+    "size",
+    "seeds",
+    "n",
+    "balanced_accuracy",
+    "low",
+    "high",
+    "difference",
+    "p",
+    "p_holm",
+)
+
+
+class Row(NamedTuple):
+    """A line of a study's table. Figures are of balanced accuracy: the mean over seeds, with its 95 % interval.
+
+    difference: to the reference arm, None for that arm itself; p by the paired bootstrap, p_holm corrected for the family of rows.
+    n: test images. failed: the seeds without a result, each with its reason.
+    """
+
+    network: str
+    tested_on: str
+    arm: str
+    size: float | None
+    seeds: list[int]
+    n: int | None
+    balanced_accuracy: float | None
+    low: float | None
+    high: float | None
+    difference: float | None
+    p: float | None
+    p_holm: float | None
+    failed: dict[int, str]
+
+
+class Study(Result):
+    """A study. `data` is what the studio last said of it; `refresh` asks again."""
+
+    def __repr__(self) -> str:
+        done = sum(self.data["counts"].get(state, 0) for state in ("succeeded", "failed", "cancelled"))
+        return f"<Study {self.id} {self.name!r}: {self.state}, {done} of {sum(self.data['counts'].values())} jobs>"
+
+    @property
+    def name(self) -> str:
+        return str(self.data["name"])
+
+    @property
+    def state(self) -> str:
+        """running, succeeded (there is a table) or failed."""
+        return str(self.data["state"])
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return dict(self.data["spec"])
+
+    def refresh(self) -> Study:
+        self.data = self._transport.get(f"/api/v1/studies/{self.id}")
+        return self
+
+    def wait(self, *, timeout_s: float | None = None, progress: bool = True) -> Study:
+        """Wait until all of its jobs have ended and the table is made; Ctrl-C stops waiting, not the study.
+
+        Raises JobFailed if there is no table, TimeoutError after `timeout_s`.
+        """
+        began = time.monotonic()
+        with Progress(self.name, quiet=not progress) as shown:
+            while self.state == "running":
+                shown.show(self._as_job())
+                if timeout_s is not None and time.monotonic() - began > timeout_s:
+                    raise TimeoutError(f"Study {self.id} is still running after {timeout_s:.0f} s; it goes on.")
+                time.sleep(POLL_S)
+                self._refresh_patiently()
+            shown.show(self._as_job())
+        if self.state != "succeeded":
+            raise JobFailed(
+                f"Study {self.id} has no table: {self._why()}",
+                hint=f"Look at its jobs: {self.url}",
+                code="failed",
+                job=self,
+            )
+        return self
+
+    def _refresh_patiently(self) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self.refresh()
+                return
+            except StudioUnreachable:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(POLL_S)
+
+    def _as_job(self) -> dict[str, Any]:
+        """What the progress bar shows: jobs done of all."""
+        counts: Mapping[str, int] = self.data["counts"]
+        done, total = sum(counts.get(state, 0) for state in ("succeeded", "failed", "cancelled")), sum(counts.values())
+        failed = f", {counts['failed']} failed" if counts.get("failed") else ""
+        return {
+            "state": self.state, "message": f"{done} of {total} jobs{failed}", "fraction": done / total if total else None,
+            "done": done, "total": total, "unit": "jobs", "rate": None, "time_left": None,
+        }  # fmt: skip
+
+    def _why(self) -> str:
+        job = self._transport.get(f"/api/v1/jobs/{self.data['answer_job_id']}")
+        return str((job["error"] or {}).get("detail") or job["message"])
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """Its jobs: name, job_id, state, is_reused, cell."""
+        return list(self._transport.get(f"/api/v1/studies/{self.id}/steps")["items"])
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The tables with every metric, test and method, as the studio made them; empty before."""
+        return dict(self.data["answer"] or {})
+
+    @property
+    def table(self) -> list[Row]:
+        """A row for each network, set of test images, arm and size."""
+        return [_row(table, row) for table in self.answer.get("tables", []) for row in table["rows"]]
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the table as CSV."""
+        target = Path(path)
+        with target.open("w", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file)
+            lines.writerow(COLUMNS)
+            lines.writerows(_cells(row) for row in self.table)
+        return target
+
+    def to_latex(self, path: str | Path) -> Path:
+        """Write the table as a LaTeX tabular (booktabs)."""
+        target = Path(path)
+        target.write_text(_latex(self.table), encoding="utf-8")
+        return target
+
+    def extend(self, **more: Any) -> Study:
+        """Add architectures, seeds, sizes, arms or external datasets ({name: dataset or options})."""
+        if "external" in more:
+            more["external"] = external_tests(more["external"])
+        self.data = self._transport.post(f"/api/v1/studies/{self.id}/extend", more)
+        return self
+
+    def cancel(self) -> Study:
+        """Cancel its jobs that have not ended and that no other study needs."""
+        self.data = self._transport.post(f"/api/v1/studies/{self.id}/cancel")
+        return self
+
+    def delete(self) -> None:
+        """Delete it and its table; its jobs and what they made stay."""
+        self._transport.send("DELETE", f"/api/v1/studies/{self.id}", again=False)
+
+
+def external_tests(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Datasets, or (dataset, class_map), by name, as the REST API takes them."""
+    tests: dict[str, Any] = {}
+    for name, test in given.items():
+        if isinstance(test, Mapping):
+            tests[name] = dict(test)
+        else:
+            dataset, class_map = test if isinstance(test, tuple) else (test, None)
+            tests[name] = {"dataset_id": dataset.id, "class_map": class_map}
+    return tests
+
+
+def _row(table: Mapping[str, Any], row: Mapping[str, Any]) -> Row:
+    figure = row["mean"]["balanced_accuracy"] if "mean" in row else row.get("balanced_accuracy", {})
+    against = row.get("against_reference") or {}
+    difference = against.get("difference", {}).get("balanced_accuracy", {})
+    return Row(
+        table["architecture"], table["tested_on"], row["arm"], row["size"],
+        [each["seed"] for each in row["seeds"] if each["evaluation_id"] is not None], table.get("num_images"),
+        figure.get("value"), figure.get("low"), figure.get("high"), difference.get("value"), against.get("p"), against.get("p_holm"),
+        {each["seed"]: each["reason"] for each in row["seeds"] if each["evaluation_id"] is None},
+    )  # fmt: skip
+
+
+def _cells(row: Row) -> list[str]:
+    """As text: numbers as they are, seeds apart by blanks, nothing where nothing is known."""
+    values: Sequence[Any] = (*row[:4], " ".join(map(str, row.seeds)), *row[5:12])
+    return ["" if value is None else str(value) for value in values]
+
+
+def _latex(rows: Sequence[Row]) -> str:
+    lines = [
+        r"\begin{tabular}{lllrlrr}",
+        r"\toprule",
+        r"Network & Tested on & Arm & Seeds & Balanced accuracy [95\,\%] & Difference & $p$ (Holm) \\",
+        r"\midrule",
+    ]
+    for row in rows:
+        figure = "--" if row.balanced_accuracy is None else f"{row.balanced_accuracy:.3f}"
+        if row.low is not None and row.high is not None:
+            figure += f" [{row.low:.3f}, {row.high:.3f}]"
+        difference = "--" if row.difference is None else f"{row.difference:+.3f}"
+        p = "--" if row.p_holm is None else f"{row.p_holm:.3f}"
+        arm = _escaped(row.arm) + ("" if row.size is None else f" $\\times${row.size:g}")
+        told = (_escaped(row.network), _escaped(row.tested_on), arm, str(len(row.seeds)), figure, difference, p)
+        lines.append(" & ".join(told) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _escaped(text: str) -> str:
+    for character in "&%$#_{}":
+        text = text.replace(character, "\\" + character)
+    return text
+
+
+def launch(transport: Transport, spec: Mapping[str, Any]) -> Study:
+    return Study(transport, transport.post("/api/v1/studies", dict(spec)))

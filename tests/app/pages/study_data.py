@@ -1,0 +1,97 @@
+"""A study for the tests of its pages: launched by the service, its rows made up, its table by the real statistics."""
+
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from app.services import studies
+from app.services.identity import Identity
+from models import DatasetVersion, Evaluation, Job, JobKind, JobState, Study
+from models.specs import StudySpec
+from tests import factories
+from tests.app.pages import results_data
+from workers.ml.metrics.arms import ArmPredictions
+from workers.ml.metrics.comparison import compare_arms
+
+SPEC: dict[str, Any] = {
+    "architectures": ["tf_efficientnet_lite0"], "seeds": [0, 1], "sizes": [0.5, 1], "classifier": {"epochs": 1, "pretrained": False},
+    "diffusion": {"preset": "tiny", "image_size": 32, "num_steps": 4},
+}  # fmt: skip
+
+
+def launched(session: Session, who: Identity, version: DatasetVersion, **options: Any) -> Study:
+    return studies.launch(session, who, StudySpec.model_validate({"dataset_id": version.dataset_id, **SPEC, **options}))
+
+
+def with_tests(session: Session, who: Identity, study: Study, *, but: int = 0) -> None:
+    """All its jobs have succeeded, each test with an evaluation; the last `but` tests have failed."""
+    version = session.get_one(DatasetVersion, study.version_id)
+    checkpoint = factories.checkpoint(session, who, version)
+    source = factories.synthetic_set(session, who, checkpoint)
+    steps = studies.progress(session, study).steps
+    tests = [each.job.id for each in steps if "tested_on" in each.step.cell]
+    failed = set(tests[len(tests) - but :])
+    for each in steps:
+        job = each.job
+        job.state, job.result = JobState.SUCCEEDED, {"checkpoint_id": checkpoint.id, "synthetic_set_id": source.id}
+        if job.id in failed:
+            job.state, job.error = (
+                JobState.FAILED,
+                {"code": "out-of-memory", "title": "Memory", "detail": "Memory ran out.", "hint": ""},
+            )
+        elif job.kind == JobKind.EVALUATE:
+            job.result = {"evaluation_id": _evaluation(session, who, version, job).id}
+    session.flush()
+
+
+def _evaluation(session: Session, who: Identity, version: DatasetVersion, job: Job) -> Evaluation:
+    network = factories.classifier(session, who, version)
+    row = Evaluation(
+        project_id=who.project_id, job_id=job.id, classifier_id=network.id, version_id=version.id, split="test",
+        classes=version.classes, num_images=40, report=results_data.report(num_classes=len(version.classes), seed=job.id),
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    return row
+
+
+def answered(session: Session, study: Study) -> None:
+    """The table is made, of made-up predictions."""
+    labels = np.arange(120) % 3
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for each in studies.progress(session, study).steps:
+        cell = each.step.cell
+        if "tested_on" in cell:
+            key = cell["arm"] if cell["size"] is None else f"{cell['arm']} x{cell['size']:g}"
+            made = (each.job.result or {}).get("evaluation_id")
+            why = "" if made else "Memory ran out."
+            seed = {"seed": cell["seed"], "job_id": each.job.id, "reason": why, "evaluation_id": made, "leaks": None}
+            rows.setdefault(key, []).append({**seed, "arm": cell["arm"], "size": cell["size"]})
+    skills = np.linspace(1.5, 0.3, len(rows))
+    arms = {key: _predictions(labels, skill, seed) for seed, (key, skill) in enumerate(zip(rows, skills, strict=True))}
+    told = compare_arms(
+        arms=arms, reference="real_equal", labels=labels, groups=None, num_bootstrap=200, confidence=0.95, seed=0
+    )
+    by_key = {row.pop("key"): row for row in told.pop("rows")}
+    lines = [
+        {"key": key, "arm": seeds[0]["arm"], "size": seeds[0]["size"], "seeds": seeds, **by_key[key]}
+        for key, seeds in rows.items()
+    ]
+    table = {
+        **told,
+        "architecture": study.spec["architectures"][0],
+        "tested_on": "own",
+        "rows": lines,
+        "saturation": None,
+    }
+    study.answer = {"tables": [table]}
+    job = session.get_one(Job, study.answer_job_id)
+    job.state, job.result = JobState.SUCCEEDED, {"study_id": study.id}
+    session.flush()
+
+
+def _predictions(labels: np.ndarray, skill: float, seed: int) -> ArmPredictions:
+    scores = np.random.default_rng(seed).normal(size=(2, len(labels), 3))
+    scores[:, np.arange(len(labels)), labels] += skill
+    return ArmPredictions(np.exp(scores) / np.exp(scores).sum(axis=2, keepdims=True), (0, 1))

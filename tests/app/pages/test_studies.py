@@ -1,0 +1,148 @@
+"""Studies in the browser: the form, what it refuses, and a table that fills as jobs end."""
+
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.services.identity import Identity
+from models import Job, JobState, Study
+from tests import factories
+from tests.app.pages import study_data
+
+FORM = {
+    "protocol": "studio", "arms": ["real_equal", "synthetic"], "architectures": "resnet10t, mobilenetv2_100", "seeds": "0 1 2",
+    "sizes": "1", "preset": "tiny", "image_size": "16", "num_steps": "4", "per_class": "5", "epochs": "1", "augment": "none",
+    "action": "launch",
+}  # fmt: skip
+
+
+@pytest.fixture
+def dataset_id(web: Any, who: Identity) -> int:
+    with web.app.state.database.write() as session:
+        return factories.dataset_with_version(session, who).dataset_id
+
+
+def study(web: Any, who: Identity, *, ended: bool = True, answered: bool = True, but: int = 0, **options: Any) -> int:
+    with web.app.state.database.write() as session:
+        version = factories.dataset_with_version(session, who, name="hands & feet")
+        made = study_data.launched(session, who, version, **options)
+        if ended:
+            study_data.with_tests(session, who, made, but=but)
+        if answered:
+            study_data.answered(session, made)
+        return made.id
+
+
+class TestTheForm:
+    def test_needs_a_dataset(self, web: Any) -> None:
+        assert "A study needs a dataset" in web.get("/studies/new").text
+
+    def test_launches_what_was_filled_in(self, web: Any, dataset_id: int) -> None:
+        answer = web.post("/studies/new", data={**FORM, "dataset_id": dataset_id}, follow_redirects=False)
+        assert answer.status_code == 303
+        with web.app.state.database.read() as session:
+            made = session.scalars(select(Study)).one()
+            assert made.spec["architectures"] == ["resnet10t", "mobilenetv2_100"]
+            assert made.spec["seeds"] == [0, 1, 2]
+            assert made.spec["diffusion"]["image_size"] == 16
+            assert made.spec["sampling"] == {"per_class": 5}
+            assert made.spec["classifier"]["pretrained"] is False
+        assert web.get(answer.headers["location"]).status_code == 200
+
+    def test_says_what_it_will_take_and_launches_nothing(self, web: Any, dataset_id: int) -> None:
+        shown = web.post("/studies/new", data={**FORM, "dataset_id": dataset_id, "action": "estimate"})
+        assert "26 jobs" in shown.text  # two of drawing, two of each of 2 x 2 x 3 cells
+        assert "on one worker" in shown.text
+        assert 'value="0 1 2"' in shown.text  # what was typed stays
+        with web.app.state.database.read() as session:
+            assert session.scalars(select(Job)).all() == []
+
+    def test_takes_further_options_as_json(self, web: Any, dataset_id: int) -> None:
+        more = '{"classifier": {"lr": 0.01}, "num_bootstrap": 500}'
+        web.post("/studies/new", data={**FORM, "dataset_id": dataset_id, "more": more})
+        with web.app.state.database.read() as session:
+            spec = session.scalars(select(Study)).one().spec
+        assert (spec["classifier"]["lr"], spec["classifier"]["epochs"], spec["num_bootstrap"]) == (0.01, 1, 500)
+
+    @pytest.mark.parametrize(("change", "says"), [
+        ({"seeds": "one"}, "Seeds: &#39;one&#39; was given; write whole numbers, apart by commas."),
+        ({"seeds": ""}, "Seeds: &#39;&#39; was given"),
+        ({"image_size": "33"}, "image_size 33 does not fit"),
+        ({"arms": []}, "arms: List should have at least 1 item"),
+        ({"more": "{"}, "Further options are not JSON"),
+        ({"more": "[1]"}, "Further options: write an object"),
+        ({"more": '{"colour": 1}'}, "colour: Extra inputs are not permitted"),
+        ({"dataset_id": "99"}, "There is no dataset 99."),
+    ])  # fmt: skip
+    def test_says_what_is_wrong_and_keeps_what_was_typed(
+        self, web: Any, dataset_id: int, change: dict[str, Any], says: str
+    ) -> None:
+        answer = web.post("/studies/new", data={**FORM, "dataset_id": dataset_id, "name": "my study", **change})
+        assert answer.status_code == 422
+        assert says in answer.text
+        assert 'value="my study"' in answer.text
+
+
+class TestAStudy:
+    def test_fills_its_table_as_jobs_end(self, web: Any, who: Identity) -> None:
+        study_id = study(web, who, answered=False, but=1)
+        shown = web.get(f"/studies/{study_id}").text
+        assert 'hx-trigger="every 3s"' in shown
+        assert len(re.findall(r'href="/evaluations/\d+" title="seed \d">0\.\d{3}', shown)) == 6 * 2 - 1
+        assert 'title="seed 1">failed' in shown
+
+    def test_shows_intervals_and_tests_once_the_table_is_made(self, web: Any, who: Identity) -> None:
+        shown = web.get(f"/studies/{study(web, who)}").text
+        assert "hx-trigger" not in shown
+        assert "Real, equal budget <span" in shown
+        assert '<span class="tag">reference</span>' in shown
+        assert "Synthetic × 0.5" in shown
+        assert len(re.findall(r'<span class="interval">\[[+-]\d', shown)) == 5  # all rows but the reference
+        assert "How these figures were made, n = 120 images" in shown
+
+    def test_polls_for_the_live_part_alone(self, web: Any, who: Identity) -> None:
+        study_id = study(web, who, ended=False, answered=False)
+        part = web.get(f"/studies/{study_id}", headers={"hx-request": "true"}).text
+        assert part.lstrip().startswith('<div id="study-live"')
+        assert "<html" not in part
+
+    def test_says_why_there_is_no_table(self, web: Any, who: Identity) -> None:
+        study_id = study(web, who, but=12, answered=False)
+        with web.app.state.database.write() as session:
+            answer = session.get_one(Job, session.get_one(Study, study_id).answer_job_id)
+            answer.state, answer.error = (
+                JobState.FAILED,
+                {"code": "x", "title": "t", "detail": "Nothing to compare.", "hint": ""},
+            )
+        assert "Nothing to compare." in web.get(f"/studies/{study_id}").text
+
+    def test_is_extended_cancelled_and_deleted_by_buttons(self, web: Any, who: Identity) -> None:
+        study_id = study(web, who, ended=False, answered=False)
+        web.post(f"/studies/{study_id}/extend", data={"seeds": "5", "architectures": "resnet10t"})
+        with web.app.state.database.read() as session:
+            assert session.get_one(Study, study_id).spec["seeds"] == [0, 1, 5]
+        web.post(f"/studies/{study_id}/cancel")
+        assert "cancelled" in web.get(f"/studies/{study_id}").text
+        assert web.post(f"/studies/{study_id}/delete", follow_redirects=False).headers["location"] == "/studies"
+        assert web.get(f"/studies/{study_id}").status_code == 404
+
+    def test_of_another_project_does_not_exist(self, web: Any) -> None:
+        with web.app.state.database.write() as session:
+            stranger = factories.identity(session, "other")
+            made = study_data.launched(
+                session, stranger, factories.dataset_with_version(session, stranger, name="theirs")
+            )
+        assert web.get(f"/studies/{made.id}").status_code == 404
+
+
+class TestTheList:
+    def test_shows_how_far_each_is(self, web: Any, who: Identity) -> None:
+        study_id = study(web, who)
+        shown = web.get("/studies").text
+        assert f'<a href="/studies/{study_id}">Study of hands &amp; feet</a>' in shown
+        assert "26 of 26 done" in shown
+
+    def test_helps_when_there_is_none(self, web: Any) -> None:
+        assert "No study yet" in web.get("/studies").text

@@ -1,0 +1,124 @@
+"""Studies through the client: launched, waited for, read as a table, extended."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from phantom import JobFailed, ProblemError, Studio, specfile
+from phantom.studies import Row
+from sqlalchemy import update
+
+from models import DatasetVersion, Job, JobState
+from models import Study as StudyRow
+from tests import factories
+from tests.app.pages import study_data
+from tests.client.conftest import Served
+
+OPTIONS = {
+    "architectures": ["resnet10t"], "arms": ["real_equal", "synthetic"], "seeds": [0, 1], "classifier": {"epochs": 1, "pretrained": False},
+    "diffusion": {"preset": "tiny", "image_size": 32, "num_steps": 3}, "sampling": {"per_class": 5},
+}  # fmt: skip
+
+
+@pytest.fixture
+def data(served: Served, studio: Studio):
+    with served.database.write() as session:
+        version = factories.dataset_with_version(session, served.who)
+    return studio.datasets.get(version.dataset_id)
+
+
+def answer(served: Served, study_id: int, *, but: int = 0) -> None:
+    """The jobs of the study have ended, and its table is made."""
+    with served.database.write() as session:
+        study = session.get_one(StudyRow, study_id)
+        study_data.with_tests(session, served.who, study, but=but)
+        study_data.answered(session, study)
+
+
+def test_a_study_is_launched_by_one_call_and_waited_for(served: Served, studio: Studio, data) -> None:
+    study = studio.study(data, **OPTIONS)
+    assert study.state == "running"
+    assert sum(study.data["counts"].values()) == len(study.steps) == 2 + 2 * 2 * 2
+    assert repr(study) == "<Study 1 'Study of shapes': running, 0 of 10 jobs>"
+    with pytest.raises(TimeoutError, match="it goes on"):
+        study.wait(timeout_s=0, progress=False)
+    answer(served, study.id)
+    assert study.wait(progress=False).state == "succeeded"
+    assert [each.id for each in studio.studies.list()] == [study.id]
+
+
+def test_its_table_has_a_row_for_each_arm(served: Served, studio: Studio, data) -> None:
+    study = studio.study(data, **OPTIONS)
+    answer(served, study.id, but=1)
+    reference, synthetic = study.refresh().table
+    assert isinstance(synthetic, Row)
+    assert (reference.arm, reference.difference, reference.p) == ("real_equal", None, None)
+    assert (synthetic.network, synthetic.tested_on, synthetic.size, synthetic.n) == ("resnet10t", "own", 1.0, 120)
+    assert (synthetic.seeds, synthetic.failed) == ([0], {1: "Memory ran out."})
+    assert synthetic.low < synthetic.balanced_accuracy < synthetic.high
+    assert synthetic.difference == pytest.approx(synthetic.balanced_accuracy - reference.balanced_accuracy)
+    assert 0 < synthetic.p <= synthetic.p_holm <= 1
+
+
+def test_its_table_is_written_as_csv_and_latex(served: Served, studio: Studio, data, tmp_path: Path) -> None:
+    study = studio.study(data, **OPTIONS)
+    answer(served, study.id)
+    study.refresh()
+    with study.to_csv(tmp_path / "table.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["arm"] for line in lines] == ["real_equal", "synthetic"]
+    assert lines[1]["seeds"] == "0 1"
+    assert float(lines[1]["balanced_accuracy"]) == study.table[1].balanced_accuracy
+    latex = study.to_latex(tmp_path / "table.tex").read_text()
+    assert "real\\_equal & 2 & " in latex
+    assert re.search(r"synthetic \$\\times\$1 & 2 & 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] & -0\.\d{3} & ", latex)
+
+
+def test_it_is_extended_and_cancelled(studio: Studio, data) -> None:
+    study = studio.study(data, **OPTIONS)
+    study.extend(seeds=[7])
+    assert study.spec["seeds"] == [0, 1, 7]
+    with pytest.raises(ProblemError, match="largest size"):
+        study.extend(sizes=[3])
+    assert study.cancel().state == "failed"
+    with pytest.raises(JobFailed, match="has no table: Cancelled"):
+        study.wait(progress=False)
+    study.delete()
+    assert studio.studies.list() == []
+
+
+def test_other_datasets_are_named_by_the_caller(served: Served, studio: Studio, data) -> None:
+    with served.database.write() as session:
+        factories.dataset_with_version(session, served.who, name="other", classes=["hoop", "blob"])
+        session.execute(update(DatasetVersion).values(leaks={"patients": 0, "identical": 0, "near": 0}))
+    other = studio.datasets.get("other")
+    study = studio.study(data, **OPTIONS, external={"elsewhere": (other, {"hoop": "ring", "blob": "disc"})})
+    assert study.spec["external"]["elsewhere"]["dataset_id"] == other.id
+    with pytest.raises(ProblemError, match="class_map"):
+        studio.study(data, **OPTIONS, external={"elsewhere": other})
+
+
+def test_what_does_not_fit_is_refused_with_the_field(studio: Studio, data) -> None:
+    with pytest.raises(ProblemError, match=r"diffusion: image_size 33 does not fit"):
+        studio.study(data, **{**OPTIONS, "diffusion": {"image_size": 33}})
+
+
+def test_a_studio_whose_jobs_all_failed_says_so(served: Served, studio: Studio, data) -> None:
+    study = studio.study(data, **OPTIONS)
+    with served.database.write() as session:
+        session.execute(
+            update(Job).values(state=JobState.FAILED, error={"detail": "Not one evaluation of the study succeeded."})
+        )
+    with pytest.raises(JobFailed, match="Not one evaluation"):
+        study.wait(progress=False)
+
+
+def test_the_command_hands_in_a_study(served: Served, studio: Studio, data, tmp_path: Path) -> None:
+    spec = tmp_path / "study.yaml"
+    spec.write_text(yaml.safe_dump({"kind": "study", "dataset_id": data.id, **OPTIONS}))
+    steps = specfile.read_steps(spec)
+    made = specfile.start(studio, steps[0], {})
+    assert specfile.made_id(made) == made.id
+    assert made.spec["architectures"] == ["resnet10t"]

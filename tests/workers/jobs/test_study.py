@@ -1,0 +1,145 @@
+"""A whole study with tiny real networks: every job by the real runner, to the table and back to the same table."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from app.services import studies
+from models import Classifier, DatasetVersion, Evaluation, Image, Job, JobKind, JobState, Opening, Study
+from models.specs import StudySpec
+from tests import factories
+from tests.workers.jobs.conftest import TINY_NETWORK, Studio
+
+LEARN = {"epochs": 1, "pretrained": False, "input_size": 32, "batch_size": 4}
+
+
+def launch(studio: Studio, **options: Any) -> int:
+    """A study of twenty drawings; some of its settings are `options`."""
+    with studio.database.write() as session:
+        version = factories.dataset_with_version(
+            session, studio.who, name=options.pop("name", "shapes"), num_images=40, storage=studio.storage
+        )
+        session.execute(update(DatasetVersion).values(leaks={"patients": 0, "identical": 0, "near": 0}))
+        spec = {
+            "dataset_id": version.dataset_id, "architectures": ["resnet10t"], "seeds": [0, 1],
+            "diffusion": {**TINY_NETWORK, "num_steps": 3}, "sampling": {"per_class": 6, "num_steps": 2}, "classifier": LEARN,
+            "num_bootstrap": 200, **options,
+        }  # fmt: skip
+        return studies.launch(session, studio.who, StudySpec.model_validate(spec)).id
+
+
+def done(studio: Studio, study_id: int) -> Study:
+    """The study once nothing waits any more."""
+    with studio.database.read() as session:
+        answer_job_id = session.get_one(Study, study_id).answer_job_id
+    assert answer_job_id is not None
+    studio.work(answer_job_id)
+    with studio.database.read() as session:
+        return session.get_one(Study, study_id)
+
+
+def table_of(study: Study) -> dict[str, Any]:
+    assert study.answer is not None
+    return study.answer["tables"][0]
+
+
+def test_a_whole_study_ends_with_a_row_for_each_arm_and_size(studio: Studio) -> None:
+    study = done(studio, launch(studio, sizes=[0.5, 1]))
+    with studio.database.read() as session:
+        found = {job.id: (job.kind, job.state, job.error) for job in session.scalars(select(Job))}
+        steps = set(session.scalars(select(Job.total).where(Job.kind == JobKind.TRAIN_CLASSIFIER)))
+        numbers = session.execute(select(Classifier.train_on, Classifier.num_train_images).distinct()).all()
+        looks = session.scalars(select(Opening)).all()
+    assert {state for _, state, _ in found.values()} == {JobState.SUCCEEDED}, found
+    table = table_of(study)
+    assert (table["architecture"], table["tested_on"], table["reference"]) == ("resnet10t", "own", "real_equal")
+    assert [row["key"] for row in table["rows"]] == [
+        "real_equal", "synthetic x0.5", "synthetic x1", "real_plus_synthetic x0.5", "real_plus_synthetic x1", "real_augmented",
+    ]  # fmt: skip
+    assert table["num_images"] == 8
+    assert len(steps) == 1  # equal work for all arms
+    assert sorted(map(tuple, numbers)) == [
+        ("both", 34),
+        ("both", 40),
+        ("real", 28),
+        ("synthetic", 6),
+        ("synthetic", 12),
+    ]
+    assert len(looks) == 6 * 2
+    for row in table["rows"]:
+        assert [each["seed"] for each in row["seeds"]] == [0, 1]
+        assert row["mean"]["balanced_accuracy"]["value"] == pytest.approx(mean_of(studio, row))
+
+
+def mean_of(studio: Studio, row: dict[str, Any]) -> float:
+    """Over the evaluations that the row names."""
+    with studio.database.read() as session:
+        reports = [session.get_one(Evaluation, each["evaluation_id"]).report for each in row["seeds"]]
+    return sum(report["balanced_accuracy"]["value"] for report in reports) / len(reports)
+
+
+def test_two_runs_of_the_same_study_give_the_same_table_to_the_last_digit(studio: Studio) -> None:
+    first = done(studio, launch(studio, arms=["real_equal", "synthetic"], seeds=[0]))
+    with studio.database.write() as session:  # nothing of the first is used again
+        session.execute(update(Job).values(step_key=None))
+        spec = StudySpec.model_validate(first.spec)
+        second_id = studies.launch(session, studio.who, spec).id
+        assert studies.progress(session, session.get_one(Study, second_id)).num_reused == 0
+    second = done(studio, second_id)
+
+    def figures(study: Study) -> list[Any]:
+        return [{name: value for name, value in row.items() if name != "seeds"} for row in table_of(study)["rows"]]
+
+    assert figures(first) == figures(second)
+
+
+def test_extending_trains_only_what_is_new(studio: Studio) -> None:
+    study = done(studio, launch(studio, arms=["real_equal", "synthetic"], seeds=[0]))
+    with studio.database.write() as session:
+        before = set(session.scalars(select(Job.id)))
+        studies.extend(session, studio.who, session.get_one(Study, study.id), {"seeds": [1]})
+        new = [job.kind for job in session.scalars(select(Job)) if job.id not in before]
+    assert sorted(new) == sorted([JobKind.TRAIN_CLASSIFIER, JobKind.EVALUATE] * 2 + [JobKind.SUMMARISE_STUDY])
+    rows = table_of(done(studio, study.id))["rows"]
+    assert [[each["seed"] for each in row["seeds"]] for row in rows] == [[0, 1], [0, 1]]
+
+
+def test_a_failed_seed_is_listed_with_its_reason_and_the_rest_is_compared(studio: Studio) -> None:
+    study_id = launch(studio, arms=["real_equal", "real_augmented"])
+    with studio.database.write() as session:
+        step = next(
+            each for each in studies.progress(session, session.get_one(Study, study_id)).steps
+            if each.step.name == "train/real_augmented/resnet10t/seed 1"
+        )  # fmt: skip
+        job = session.get_one(Job, step.job.id)
+        job.spec = {**job.spec, "architecture": "resnet9000"}
+    study = done(studio, study_id)
+    row = table_of(study)["rows"][1]
+    assert [each["evaluation_id"] is not None for each in row["seeds"]] == [True, False]
+    assert "resnet9000" in row["seeds"][1]["reason"]
+    assert row["mean"]["balanced_accuracy"]["value"] is not None
+
+
+def test_a_study_of_which_nothing_succeeded_has_no_table(studio: Studio) -> None:
+    study_id = launch(studio, arms=["real_equal"], architectures=["resnet9000"], seeds=[0])
+    study = done(studio, study_id)
+    assert study.answer is None
+    with studio.database.read() as session:
+        assert "Not one evaluation" in session.get_one(Job, study.answer_job_id).error["detail"]
+
+
+def test_networks_of_real_images_are_tested_on_synthetic_and_on_external_ones(studio: Studio) -> None:
+    with studio.database.write() as session:
+        other = factories.dataset_with_version(
+            session, studio.who, name="other", classes=["hoop", "blob"], num_images=20, storage=studio.storage
+        )
+        session.execute(update(Image).where(Image.version_id == other.id).values(pixel_sha256=Image.path))
+    external = {"other": {"dataset_id": other.dataset_id, "class_map": {"hoop": "ring", "blob": "disc"}}}
+    arms = ["real_equal", "synthetic_test"]
+    study = done(studio, launch(studio, arms=arms, seeds=[0], external=external))
+    assert study.answer is not None
+    tables = {table["tested_on"]: table for table in study.answer["tables"]}
+    assert set(tables) == {"own", "other", "synthetic"}
+    assert tables["other"]["num_images"] == 20
+    assert tables["synthetic"]["rows"][0]["balanced_accuracy"]["value"] is not None
