@@ -11,7 +11,10 @@ from models import DatasetVersion, Image
 COLUMN_OF: dict[str, Any] = {
     "patients": func.coalesce(Image.group, Image.series), "identical": Image.pixel_sha256, "near": Image.cluster,
 }  # fmt: skip
-NOUN_OF = {"patients": "patients", "identical": "identical pictures", "near": "groups of look-alikes"}
+NOUN_OF = {  # one of them, and several
+    "patients": ("patient", "patients"), "identical": ("identical picture", "identical pictures"),
+    "near": ("group of look-alikes", "groups of look-alikes"),
+}  # fmt: skip
 
 
 class Leak(NamedTuple):
@@ -48,7 +51,8 @@ def _of_kind(session: Session, version: DatasetVersion, kind: str, limit: int) -
 
 def in_words(leaks: dict[str, int] | None) -> str:
     """ "3 patients and 12 identical pictures"; empty if there are none."""
-    parts = [f"{number:,} {NOUN_OF[kind]}" for kind, number in (leaks or {}).items() if number and kind in NOUN_OF]
+    counted = [(kind, number) for kind, number in (leaks or {}).items() if number and kind in NOUN_OF]
+    parts = [f"{number:,} {NOUN_OF[kind][number > 1]}" for kind, number in counted]
     return " and ".join(parts) if len(parts) < 3 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
@@ -69,7 +73,7 @@ def need_no_leaks(session: Session, version: DatasetVersion, *, accepted: bool) 
     if not words or accepted:
         return
     raise ConflictError(
-        f"Version {version.number} of dataset {version.dataset.name!r} leaks: {words} stand in several splits, so that a "
+        f"Version {version.number} of dataset {version.dataset.name!r} leaks: in several splits stand {words}, so that a "
         "test would measure memory.",
         hint=f"Mend it with one click on /datasets/{version.dataset_id}/leaks, which makes a new version; or set accept_leaks, "
         "and every figure made from it is marked.",

@@ -147,7 +147,7 @@ class TestFacts:
             "Conversion to 8 bit": "none needed (19); window (1)",
             "Splits": "contiguous runs of each class's file names, 60 / 20 / 20 %, seed 4",
             "Patients": "2 known; 18 images without", "Identical pixels": "1 image repeats an earlier one",
-            "Leaks between splits": "1 patients", "Files left out": "1 unreadable",
+            "Leaks between splits": "1 patient", "Files left out": "1 unreadable",
             "Looks at the test images": "0 times; open", "SHA-256 of the manifest": version.manifest_sha256,
         }  # fmt: skip
 

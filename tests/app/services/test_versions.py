@@ -161,7 +161,7 @@ class TestLeaks:
             assert old.leaks == {"patients": 1, "identical": 0, "near": 0}
             (leak,) = leaks.found(session, old)
             assert (leak.kind, leak.key, len(leak.images)) == ("patients", "patient-1", 2)
-            with pytest.raises(ConflictError, match="leaks: 1 patients stand in several splits") as refused:
+            with pytest.raises(ConflictError, match="leaks: in several splits stand 1 patient") as refused:
                 jobs.submit(session, who, TrainClassifierSpec(dataset_id=old.dataset_id, architecture="resnet18"))
             assert "accept_leaks" in refused.value.hint
             assert images[test].path in refused.value.errors[0]["detail"]
