@@ -38,6 +38,7 @@ class Upload(WithId, Base):
     __tablename__ = "uploads"
 
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), index=True)
+    user_id: Mapped[int | None] = mapped_column(BigId)  # who sends it: nobody else takes its files over
     kind: Mapped[UploadKind] = mapped_column(String(20))
     name: Mapped[str] = mapped_column(String(300))  # the folder's or archive's own; on the server, its path
     state: Mapped[UploadState] = mapped_column(String(20), default=UploadState.RECEIVING)

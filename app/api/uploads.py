@@ -1,22 +1,34 @@
 """/api/v1/uploads: files on their way in, the plan made of them, and their import.
 
-Folders come as multipart batches. An archive comes in pieces by the core of the tus protocol 1.0.0: HEAD says how
+A folder is announced first, by paths, sizes and hashes in parts, and then only what is missing comes, as multipart
+batches; batches without an announcement are taken, too. An archive comes in pieces by the core of the tus protocol 1.0.0: HEAD says how
 much has arrived, PATCH adds the next piece, so a broken connection costs one piece and no more.
 """
 
 from typing import Annotated
 
-from fastapi import APIRouter, File, Header, HTTPException, Request, Response, UploadFile
+from fastapi import APIRouter, File, Header, HTTPException, Path, Query, Request, Response, UploadFile
 from starlette.concurrency import run_in_threadpool
 
 from app.api.jobs import IdempotencyKey, accepted
 from app.api.lists import RowId
 from app.api.schemas.base import API
-from app.api.schemas.datasets import ImportIn, PlanIn, PlanOut, PreviewOut, UploadIn, UploadOut
+from app.api.schemas.datasets import (
+    ImportIn,
+    ListPartIn,
+    ListPartOut,
+    PlanIn,
+    PlanOut,
+    PreviewOut,
+    UploadIn,
+    UploadOut,
+)
 from app.api.schemas.jobs import JobOut
 from app.core.config import Settings
 from app.core.db import Database
+from app.core.errors import ConflictError
 from app.core.upload_folder import UploadFolder
+from app.core.upload_list import Announced
 from app.deps import DatabaseDep, IdentityDep, SessionDep, SettingsDep
 from app.services import datasets, uploads
 from app.services.identity import Identity
@@ -24,6 +36,8 @@ from app.services.identity import Identity
 router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 TUS = {"Tus-Resumable": "1.0.0"}
 MAX_BATCH_BYTES = 256_000_000
+MAX_LIST_BYTES = 8_000_000  # 1,000 long paths
+MAX_LIST_PARTS = 10_000
 MAX_PIECE_BYTES = 2**40  # the upload's own limit counts: pieces are written as they come
 WRITE_BYTES = 1 << 20
 PIECE = "application/offset+octet-stream"
@@ -55,18 +69,46 @@ def discard_upload(upload_id: RowId, who: IdentityDep, session: SessionDep, sett
     uploads.discard(session, settings, uploads.get(session, who, upload_id))
 
 
+@router.put("/{upload_id}/list/{part}", max_body_size=MAX_LIST_BYTES)
+def announce_files(
+    upload_id: RowId,
+    part: Annotated[int, Path(ge=0, lt=MAX_LIST_PARTS, description="From 0 on, one after another; 0 begins anew.")],
+    body: ListPartIn, who: IdentityDep, database: DatabaseDep, settings: SettingsDep,
+) -> ListPartOut:  # fmt: skip
+    """Announce the files of a folder before they are sent, up to 1,000 in each part, and learn which are missing.
+
+    What you sent of a folder of the same name before, and did not import, is taken over. Only files of the list are imported.
+    """
+    with database.write() as session:
+        upload = uploads.get(session, who, upload_id)
+        place = uploads.folder(settings, upload)
+        if part == 0:
+            uploads.begin_list(session, upload)
+        earlier = {each.id: uploads.folder(settings, each) for each in uploads.earlier(session, who, upload)}
+    files = [Announced(file.path, file.size, file.sha256) for file in body.files]
+    looked = place.announce(part, body.total, files, earlier=list(earlier.values()))
+    replaced = [key for key, other in earlier.items() if looked.is_last and place.contents.include(other.contents)]
+    with database.write() as session:
+        upload = uploads.get(session, who, upload_id)
+        uploads.add_files(session, settings, upload, looked.found)
+        uploads.discard_replaced(session, settings, replaced)
+        return ListPartOut(missing=looked.missing, num_files=upload.num_files)
+
+
 @router.post("/{upload_id}/files", max_body_size=MAX_BATCH_BYTES)
 def send_files(
     upload_id: RowId, who: IdentityDep, database: DatabaseDep, settings: SettingsDep,
     files: Annotated[list[UploadFile], File(max_length=200, description="Up to 200 files; each file name is its path in the folder.")],
+    part: Annotated[int | None, Query(ge=0, lt=MAX_LIST_PARTS, description="The part of the list that names them, where files were announced.")] = None,
 ) -> UploadOut:  # fmt: skip
     """Send a batch of a folder's files. A file that arrived before is replaced, so a batch may be sent again."""
     with database.read() as session:
         upload = uploads.get(session, who, upload_id)
         place, so_far = uploads.folder(settings, upload), upload.num_bytes
+    announced = _announced(place, part)
     received = []
     for file in files:
-        received.append(place.receive_file(file.filename or "", file.file, bytes_so_far=so_far))
+        received.append(place.receive_file(file.filename or "", file.file, bytes_so_far=so_far, announced=announced))
         so_far += received[-1].size
     with database.write() as session:
         upload = uploads.get(session, who, upload_id)
@@ -139,6 +181,13 @@ def import_upload(
     upload = uploads.get(session, who, upload_id)
     job = datasets.request_import(session, who, upload, body.spec(upload), idempotency_key=idempotency_key)
     return accepted(response, session, job)
+
+
+def _announced(place: UploadFolder, part: int | None) -> dict[str, Announced] | None:
+    """The part of the list that a batch is of; None if nothing was announced."""
+    if part is None and place.list.exists:
+        raise ConflictError("The files of this upload were announced.", hint="Say by part=... of which part these are.")
+    return None if part is None else place.list.part(part)
 
 
 def _place(database: Database, settings: Settings, who: Identity, upload_id: int) -> UploadFolder:

@@ -1,7 +1,9 @@
 """The bytes of one upload on our disk, between its arrival and its import, or where they lie on the server.
 
 An archive is one file, written from front to back in pieces; so is an npz file. A folder arrives in batches, in any
-order, some of them twice: each file lies under the hash of its path, and each batch leaves a list of what it brought.
+order, some of them twice: each file lies under the hash of its path, and each batch leaves a list of what it brought,
+unless the whole folder was announced before (upload_list.py). A second name of each file, the hash of its content, lets a
+later upload of the same person take it over. Both names are hard links to one file.
 What lies on the server is read where it is: only what is written below `folder` here is ever deleted.
 """
 
@@ -11,7 +13,7 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Collection, Container, Generator, Iterator
+from collections.abc import Collection, Container, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -21,6 +23,8 @@ from app.core.archives import Extracted, Limits, Member, extract, list_members, 
 from app.core.config import Settings
 from app.core.errors import BadInputError, ConflictError, DiskFullError, TooLargeError
 from app.core.server_folders import ServerFolder
+from app.core.upload_contents import Contents, link
+from app.core.upload_list import Announced, UploadList
 from models import Upload, UploadKind
 
 CHUNK = 1 << 20
@@ -36,6 +40,14 @@ class Received(NamedTuple):
     is_new: bool
 
 
+class Looked(NamedTuple):
+    """What a part of a list tells: the places in it of files that must be sent, and the files that need not be."""
+
+    missing: list[int]
+    found: list[Received]
+    is_last: bool
+
+
 class ReadFile(NamedTuple):
     """What a file holds, or the reason why it cannot be read (problem)."""
 
@@ -47,6 +59,7 @@ class ReadFile(NamedTuple):
 class UploadFolder:
     def __init__(self, settings: Settings, upload: Upload) -> None:
         self.folder = settings.uploads_dir / str(upload.id)
+        self.list, self.contents = UploadList(self.folder), Contents(self.folder)
         self.kind, self._name = upload.kind, upload.name
         self._settings = settings
         self._max_bytes = int(settings.max_upload_gb * 1e9)
@@ -65,7 +78,7 @@ class UploadFolder:
     @property
     def touched_at(self) -> float:
         """When bytes last arrived, in seconds since 1970; 0 if none has."""
-        places = (self.folder, self.archive, self.folder / "files", self.folder / "lists")
+        places = (self.folder, self.archive, self.folder / "files", self.folder / "lists", self.list.folder)
         return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
 
     def append(self, offset: int, chunk: bytes) -> int:
@@ -91,18 +104,51 @@ class UploadFolder:
             size = self.append(size, chunk)
         return size
 
-    def receive_file(self, path: str, source: BinaryIO, *, bytes_so_far: int) -> Received:
-        """Write one file of a folder. `bytes_so_far`: what the upload has without it."""
+    def announce(
+        self, number: int, total: int, files: Sequence[Announced], *, earlier: Sequence["UploadFolder"]
+    ) -> Looked:
+        """Take part `number` of the list of a folder of `total` files; part 0 forgets an earlier list.
+
+        earlier: uploads of the same person; what they hold with the same content is taken over from them.
+        """
         self._check_kind(UploadKind.FOLDER)
-        path = relative_paths.clean(path)
-        if path.endswith("/"):
-            raise BadInputError(f"{path} names a folder; send files.")
+        if total > self._max_files:
+            raise too_many_files(self._max_files)
+        files = [file._replace(path=_file_path(file.path)) for file in files]
+        if number == 0:
+            self.list.forget()
+            for forgotten in ("files", "lists"):
+                shutil.rmtree(self.folder / forgotten, ignore_errors=True)
+        is_last = self.list.keep(number, total, files)
+        missing, found = [], []
+        for place, file in enumerate(files):
+            is_new = not self._file(file.path).exists()
+            if any(self._take(file, holder.contents) for holder in (self, *earlier)):
+                found.append(Received(file.path, file.size, is_new))
+            else:
+                missing.append(place)
+        return Looked(missing, found, is_last)
+
+    def receive_file(
+        self, path: str, source: BinaryIO, *, bytes_so_far: int, announced: dict[str, Announced] | None = None
+    ) -> Received:
+        """Write one file of a folder; BadInputError if it is not as it was announced.
+
+        bytes_so_far: what the upload has without it. announced: the part of the list that names it.
+        """
+        self._check_kind(UploadKind.FOLDER)
+        path = _file_path(path)
+        if announced is not None:
+            path = _announced_path(path, announced)
         target = self._file(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         is_new = not target.exists()
         partial = target.with_name(f"{uuid.uuid4().hex}.part")
         try:
-            size = self._copy(source, partial, bytes_so_far)
+            size, sha256 = self._copy(source, partial, bytes_so_far)
+            if announced is not None:
+                _check_as_announced(announced[path], size, sha256)
+            self.contents.add(partial, sha256)
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
@@ -166,7 +212,8 @@ class UploadFolder:
     @property
     def stamp(self) -> tuple[object, ...]:
         """Equal as long as nothing more arrives. What lies on the server may change without a change of this."""
-        folder = self.archive if self.kind == UploadKind.ARCHIVE else self.folder / "lists"
+        lists = self.list.folder if self.list.exists else self.folder / "lists"
+        folder = self.archive if self.kind == UploadKind.ARCHIVE else lists
         about = folder.stat() if folder.exists() else None
         return (str(self.folder), self._name, about and (about.st_size, about.st_mtime_ns))
 
@@ -202,22 +249,44 @@ class UploadFolder:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _listed(self) -> dict[str, int]:
+        """The sizes of a folder's files by path; ConflictError if some of those that were announced are not there."""
+        if self.list.exists:
+            return self._announced()
         lists = (json.loads(file.read_text()) for file in (self.folder / "lists").glob("*.json"))
         listed = {path: size for entries in lists for path, size in entries}
         return {path: self._file(path).stat().st_size for path in listed}  # the last to arrive of two counts
+
+    def _announced(self) -> dict[str, int]:
+        listed = {file.path: file.size for file in self.list.files()}
+        missing = [path for path in listed if not self._file(path).exists()]
+        if missing:
+            raise ConflictError(
+                f"{len(missing):,} of the folder's {len(listed):,} files have not arrived; the first is {missing[0]}.",
+                hint="Choose the folder again: only what is missing is sent.",
+            )
+        return listed
 
     def _file(self, path: str) -> Path:
         name = hashlib.sha256(path.encode()).hexdigest()
         return self.folder / "files" / name[:2] / name[2:]
 
-    def _copy(self, source: BinaryIO, target: Path, bytes_so_far: int) -> int:
-        size = 0
+    def _take(self, file: Announced, holder: Contents) -> bool:
+        """Whether `holder` has the content of `file`; then it is the file's here, too."""
+        if file.sha256 is None or not holder.has(file.sha256, file.size):
+            return False
+        if holder is not self.contents and not self.contents.add(holder.place(file.sha256), file.sha256):
+            return False
+        return link(self.contents.place(file.sha256), self._file(file.path))
+
+    def _copy(self, source: BinaryIO, target: Path, bytes_so_far: int) -> tuple[int, str]:
+        size, digest = 0, hashlib.sha256()
         with target.open("wb") as file:
             while chunk := source.read(CHUNK):
                 size += len(chunk)
                 self._check_room(bytes_so_far + size, len(chunk))
+                digest.update(chunk)
                 file.write(chunk)
-        return size
+        return size, digest.hexdigest()
 
     def _check_kind(self, kind: UploadKind) -> None:
         if self.kind != kind:
@@ -236,6 +305,38 @@ class UploadFolder:
             raise DiskFullError(
                 f"There is no room left for uploads in {present}.", hint="Free some disk space, then try again."
             )
+
+
+def too_many_files(max_files: int) -> BadInputError:
+    return BadInputError(
+        f"The upload has more than {max_files:,} files.", hint="Split it into several, or raise PHANTOM_MAX_FILES."
+    )
+
+
+def _file_path(path: str) -> str:
+    path = relative_paths.clean(path)
+    if path.endswith("/"):
+        raise BadInputError(f"{path} names a folder; send files.")
+    return path
+
+
+def _announced_path(path: str, announced: dict[str, Announced]) -> str:
+    escaped = {each.replace('"', "%22"): each for each in announced}  # as multipart forms write names
+    known = path if path in announced else escaped.get(path)
+    if known is not None:
+        return known
+    raise BadInputError(f"{path} is not in this part of the list.", hint="Begin the list again with part 0.")
+
+
+def _check_as_announced(announced: Announced, size: int, sha256: str) -> None:
+    if size != announced.size or announced.sha256 not in (None, sha256):
+        raise BadInputError(
+            f"{announced.path} is not what was announced: {size:,} bytes with SHA-256 {sha256[:12]}... arrived, "
+            f"{announced.size:,} bytes"
+            + (f" with {announced.sha256[:12]}..." if announced.sha256 else "")
+            + " were to come.",
+            hint="It was changed while it was sent, or damaged on the way. Choose the folder again.",
+        )
 
 
 _ARTICLE = {

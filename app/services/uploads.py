@@ -7,14 +7,14 @@ Bytes go to disk through `folder(...)` without a database session, so that a slo
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.core import abandoned, layouts, server_folders
 from app.core.config import Settings
 from app.core.errors import BadInputError, ConflictError
 from app.core.layouts import Layout
-from app.core.upload_folder import Received, UploadFolder
+from app.core.upload_folder import Received, UploadFolder, too_many_files
 from app.services import rows
 from app.services.identity import Identity
 from models import FINISHED, Job, Upload, UploadKind, UploadState
@@ -23,6 +23,7 @@ from models.specs import LayoutOptions
 MAX_NAME = 300
 SHOWN_IGNORED = 1000  # of the ignored files, in a plan
 SHOWN_GROUPED = 10
+EARLIER_UPLOADS = 5  # of which files are taken over
 LAYOUTS_KEPT = 4
 AS_FOUND = LayoutOptions()
 
@@ -50,7 +51,9 @@ def start(session: Session, who: Identity, *, kind: UploadKind | str, name: str)
     if kind not in (UploadKind.ARCHIVE, UploadKind.FOLDER):
         raise BadInputError(f"kind is {kind!r}; use archive or folder.")
     name = " ".join(name.split())[:MAX_NAME]
-    return _added(session, Upload(project_id=who.project_id, kind=UploadKind(kind), name=name or str(kind)))
+    return _added(
+        session, Upload(project_id=who.project_id, user_id=who.user_id, kind=UploadKind(kind), name=name or str(kind))
+    )
 
 
 def start_on_server(session: Session, settings: Settings, who: Identity, *, path: str) -> Upload:
@@ -67,7 +70,7 @@ def start_on_server(session: Session, settings: Settings, who: Identity, *, path
     except BadInputError as error:
         pointed = [{"pointer": "/path", "detail": error.detail}]
         raise BadInputError(error.detail, hint=error.hint, errors=pointed) from error
-    return _added(session, Upload(project_id=who.project_id, kind=UploadKind.SERVER, name=path))
+    return _added(session, Upload(project_id=who.project_id, user_id=who.user_id, kind=UploadKind.SERVER, name=path))
 
 
 def _added(session: Session, upload: Upload) -> Upload:
@@ -92,12 +95,41 @@ def add_files(session: Session, settings: Settings, upload: Upload, received: Se
     place = folder(settings, upload)
     new = [file for file in received if file.is_new]
     if upload.num_files + len(new) > settings.max_files:
-        raise BadInputError(
-            f"The upload has more than {settings.max_files:,} files.",
-            hint="Split it into several, or raise PHANTOM_MAX_FILES.",
-        )
-    place.note_batch(list(received))
+        raise too_many_files(settings.max_files)
+    if not place.list.exists:
+        place.note_batch(list(received))
     _count(session, upload, num_files=len(new), num_bytes=sum(file.size for file in new))
+
+
+def earlier(session: Session, who: Identity, upload: Upload) -> list[Upload]:
+    """Uploads before this one of a folder of the same name by the same person, in the same project, that were not imported; newest first.
+
+    Nobody else's: who could take files over by their hashes could find out what others have.
+    """
+    query = select(Upload).where(
+        Upload.project_id == upload.project_id,
+        Upload.user_id == who.user_id,
+        Upload.kind == UploadKind.FOLDER,
+        Upload.name == upload.name,
+        Upload.state.in_(abandoned.OPEN),
+        Upload.id < upload.id,
+    )
+    return list(session.scalars(query.order_by(Upload.id.desc()).limit(EARLIER_UPLOADS)))
+
+
+def begin_list(session: Session, upload: Upload) -> None:
+    """Forget what has arrived: a list of all files is about to come, which says what of it counts."""
+    _refuse_while_importing(session, upload)
+    _changed(upload)
+    upload.num_files = upload.num_bytes = 0
+    session.flush()
+
+
+def discard_replaced(session: Session, settings: Settings, replaced: Sequence[int]) -> None:
+    """Discard those of these uploads that are still waiting for files: a later one has all of theirs."""
+    waiting = select(Upload).where(Upload.id.in_(replaced), Upload.state == UploadState.RECEIVING).with_for_update()
+    for upload in session.scalars(waiting):
+        abandoned.discard(session, settings, upload)
 
 
 def note_size(session: Session, settings: Settings, upload: Upload) -> None:
@@ -203,11 +235,15 @@ def _spread(known: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def discard(session: Session, settings: Settings, upload: Upload) -> None:
     """Delete the upload's bytes; it cannot be imported any more."""
+    _refuse_while_importing(session, upload)
+    folder(settings, upload)  # refuses one that has ended
+    abandoned.discard(session, settings, upload)
+
+
+def _refuse_while_importing(session: Session, upload: Upload) -> None:
     importing = session.scalar(abandoned.imports_of(upload).where(Job.state.not_in(FINISHED)))
     if importing is not None:
         raise ConflictError(f"Job {importing} is importing upload {upload.id}.", hint="Cancel that job first.")
-    folder(settings, upload)  # refuses one that has ended
-    abandoned.discard(session, settings, upload)
 
 
 def _count(session: Session, upload: Upload, *, num_files: int, num_bytes: int) -> None:

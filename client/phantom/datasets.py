@@ -1,30 +1,21 @@
-"""Datasets: real labelled images in the studio, and how they get there.
-
-A folder goes in batches of files with their paths, an archive in pieces that go on where a broken connection
-stopped them. Symbolic links are not followed.
-"""
+"""Datasets: real labelled images in the studio, and how they get there."""
 
 from __future__ import annotations
 
-import os
-import stat
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from phantom.errors import JobFailed, NameTaken, PhantomError, ProblemError, StudioUnreachable
+from phantom.errors import JobFailed, NameTaken, PhantomError
 from phantom.health import Health
 from phantom.jobs import Job
+from phantom.progress import Progress
+from phantom.sending import ArchiveSender, FolderSender
 from phantom.transport import Transport
 
-BATCH_FILES = 200
-BATCH_BYTES = 32_000_000
-PIECE_BYTES = 8_000_000
-PIECE_TRIES = 8
 CARD_FILES = ("card.md", "croissant.json", "manifest.csv")
 
 
@@ -324,7 +315,9 @@ class Datasets:
         """
         options |= _given(group_by=group_by, group_pattern=group_pattern, label_by=label_by)
         self._check_name(name)
-        return self.when_checked(self.start_import(self.send(path), name=name, **options), progress=progress)
+        return self.when_checked(
+            self.start_import(self.send(path, progress=progress), name=name, **options), progress=progress
+        )
 
     def upload_server_folder(
         self,
@@ -357,8 +350,11 @@ class Datasets:
         """An upload of what lies on the server, below PHANTOM_IMPORT_ROOTS; nothing is sent."""
         return dict(self._transport.post("/api/v1/uploads", {"kind": "server", "path": str(path)}))
 
-    def send(self, path: str | Path) -> dict[str, Any]:
-        """Send the files only; returns the upload, whose plan can be looked at before it is imported."""
+    def send(self, path: str | Path, *, progress: bool = True) -> dict[str, Any]:
+        """Send the files only; returns the upload, whose plan can be looked at before it is imported.
+
+        Of a folder that was sent before and not imported, also in part, only what is missing or has changed is sent.
+        """
         path = Path(path).expanduser()
         if not path.exists():
             raise PhantomError(
@@ -366,10 +362,11 @@ class Datasets:
             )
         kind = "folder" if path.is_dir() else "archive"
         upload: dict[str, Any] = self._transport.post("/api/v1/uploads", {"kind": kind, "name": path.resolve().name})
-        if kind == "folder":
-            self._send_folder(upload["id"], path)
-        else:
-            self._send_archive(upload["id"], path)
+        with Progress(path.name, quiet=not progress) as shown:
+            if kind == "folder":
+                FolderSender(self._transport, upload["id"], path).send(shown)
+            else:
+                ArchiveSender(self._transport, upload["id"], path).send()
         return dict(self._transport.get(f"/api/v1/uploads/{upload['id']}"))
 
     def plan(self, upload: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -399,83 +396,6 @@ class Datasets:
                 hint=f"Use it with studio.datasets.get({name!r}), delete it, or choose another name.",
             )
 
-    def _send_folder(self, upload_id: int, folder: Path) -> None:
-        files = sorted(_files(folder))
-        if not files:
-            raise PhantomError(
-                f"The folder {folder} holds no files.", hint="Give the folder that holds your class folders."
-            )
-        for batch in _batches(files):
-            with ExitStack() as opened:
-                parts = [
-                    (
-                        "files",
-                        (
-                            f"{folder.resolve().name}/{file.relative_to(folder).as_posix()}",
-                            opened.enter_context(file.open("rb")),
-                        ),
-                    )
-                    for file in batch
-                ]
-                self._transport.send("POST", f"/api/v1/uploads/{upload_id}/files", files=parts, again=False)
-
-    def _send_archive(self, upload_id: int, path: Path) -> None:
-        """Send the archive in pieces; after a broken connection ask how much arrived and go on from there."""
-        size, offset, tries = path.stat().st_size, 0, 0
-        with path.open("rb") as source:
-            while offset < size:
-                source.seek(offset)
-                try:
-                    offset = self._send_piece(upload_id, offset, source.read(PIECE_BYTES))
-                    tries = 0
-                except (StudioUnreachable, ProblemError) as error:
-                    tries += 1
-                    if tries > PIECE_TRIES or (isinstance(error, ProblemError) and error.status != 409):
-                        raise
-                    time.sleep(min(0.2 * 2**tries, 5.0))
-                    offset = self._offset(upload_id)
-
-    def _send_piece(self, upload_id: int, offset: int, piece: bytes) -> int:
-        headers = {
-            "Tus-Resumable": "1.0.0",
-            "Upload-Offset": str(offset),
-            "Content-Type": "application/offset+octet-stream",
-        }
-        response = self._transport.send("PATCH", _content(upload_id), content=piece, headers=headers, again=False)
-        return int(response.headers["Upload-Offset"])
-
-    def _offset(self, upload_id: int) -> int:
-        response = self._transport.send("HEAD", _content(upload_id), headers={"Tus-Resumable": "1.0.0"}, again=True)
-        return int(response.headers["Upload-Offset"])
-
 
 def _given(**options: str | None) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _content(upload_id: int) -> str:
-    return f"/api/v1/uploads/{upload_id}/content"
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Regular files below `folder`; links are left out, so nothing outside it is sent."""
-    for root, _, names in os.walk(folder, followlinks=False):
-        for name in names:
-            file = Path(root, name)
-            if stat.S_ISREG(file.lstat().st_mode):
-                yield file
-
-
-def _batches(files: list[Path]) -> Iterator[list[Path]]:
-    """Cut into batches of at most BATCH_FILES files and, unless one file alone is larger, BATCH_BYTES bytes."""
-    batch: list[Path] = []
-    num_bytes = 0
-    for file in files:
-        size = file.stat().st_size
-        if batch and (len(batch) == BATCH_FILES or num_bytes + size > BATCH_BYTES):
-            yield batch
-            batch, num_bytes = [], 0
-        batch.append(file)
-        num_bytes += size
-    if batch:
-        yield batch

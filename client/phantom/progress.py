@@ -51,6 +51,16 @@ class Progress:
             self._last_state, self._last_at = job["state"], now
             self.say(f"{self._title}: {note}")
 
+    def count(self, note: str, done: int, total: int) -> None:
+        """Something that the script itself does: `done` of `total`; note: in words."""
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.update(self._task, total=total, completed=done, note=note)
+        elif done == total or time.monotonic() - self._last_at >= LINE_EVERY_S:
+            self._last_at = time.monotonic()
+            self.say(f"{self._title}: {note}")
+
     def say(self, line: str) -> None:
         """A line of its own, unless it was the last one."""
         if not self._quiet and line != self._last_line:

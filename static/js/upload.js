@@ -1,6 +1,6 @@
-// Sends a folder in batches, or an archive in pieces that go on where a dropped connection left off.
-const BATCH_FILES = 200;
-const BATCH_BYTES = 64e6;
+// Sends what is missing of a folder, or an archive in pieces that go on where a dropped connection left off.
+import { Unreadable, announce, batches, canHash, checkReadable, missingFiles } from "./folder.js";
+
 const PIECE_BYTES = 16 * 2 ** 20;
 const TRIES = 8;
 const API = "/api/v1/uploads";
@@ -14,6 +14,7 @@ const panel = document.getElementById("upload-progress");
 const word = document.getElementById("upload-word");
 const bar = document.getElementById("upload-bar");
 const detail = document.getElementById("upload-detail");
+const note = document.getElementById("upload-note");
 let abort = null;
 let uploadId = null;
 
@@ -66,7 +67,8 @@ async function patiently(attempt) {
     try {
       return await attempt(tries);
     } catch (error) {
-      if (error instanceof Refused || error.name === "AbortError" || tries >= TRIES) throw error;
+      if (error instanceof Refused || error instanceof Unreadable || error.name === "AbortError") throw error;
+      if (tries >= TRIES) throw new Error("The connection was lost. Choose the same folder or archive again: only what is missing is sent.");
       detail.textContent = `The connection was lost; trying again (${tries} of ${TRIES - 1}) …`;
       await wait(Math.min(500 * 2 ** tries, 15000));
     }
@@ -80,33 +82,38 @@ async function start(kind, name) {
 }
 
 // ---- folders
-function* batches(files) {
-  let batch = [];
-  let bytes = 0;
-  for (const each of files) {
-    if (batch.length && (batch.length >= BATCH_FILES || bytes + each.file.size > BATCH_BYTES)) {
-      yield { batch, bytes };
-      batch = [];
-      bytes = 0;
-    }
-    batch.push(each);
-    bytes += each.file.size;
-  }
-  if (batch.length) yield { batch, bytes };
-}
-
 async function sendFolder(name, files) {
   const totalBytes = files.reduce((sum, { file }) => sum + file.size, 0);
   if (!files.length) throw new Refused("There is no file in this folder. Choose the folder that holds the class folders.");
   if (files.length > Number(form.dataset.maxFiles)) throw new Refused(`The folder has ${files.length} files; at most ${form.dataset.maxFiles} are taken at once.`);
   checkSize(totalBytes);
   uploadId = await start("folder", name);
-  const progress = new Progress(files.length, "files", totalBytes);
-  for (const { batch, bytes } of batches(files)) {
-    await patiently(() => {
+  note.hidden = canHash;
+  const missing = await announce(files, putPart, abort.signal, (done) => {
+    say(`Looking at what is already there: ${done} of ${files.length} files`);
+    bar.max = files.length;
+    bar.value = done;
+    detail.textContent = "";
+  });
+  await sendMissing(files, missing);
+}
+
+async function putPart(part, body) {
+  const options = { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const response = await patiently(() => ask(`${API}/${uploadId}/list/${part}`, options));
+  return (await response.json()).missing;
+}
+
+async function sendMissing(files, missing) {
+  const left = missingFiles(files, missing);
+  const there = files.length - left.length;
+  const progress = new Progress(left.length, "files", left.reduce((sum, { file }) => sum + file.size, 0), there);
+  for (const { part, batch, bytes } of batches(files, missing)) {
+    await patiently(async (tries) => {
+      if (tries > 1) await checkReadable(batch);
       const body = new FormData();
       for (const { path, file } of batch) body.append("files", file, path);
-      return ask(`${API}/${uploadId}/files`, { method: "POST", body });
+      return ask(`${API}/${uploadId}/files?part=${part}`, { method: "POST", body });
     });
     progress.add(batch.length, bytes);
   }
@@ -161,8 +168,8 @@ const size = (bytes) => (bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : bytes
 const lasting = (s) => (s < 90 ? `${Math.max(1, Math.round(s))} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
 
 class Progress {
-  constructor(total, unit, totalBytes) {
-    Object.assign(this, { total, unit, totalBytes, done: 0, bytes: 0, before: 0, since: performance.now() });
+  constructor(total, unit, totalBytes, there = 0) {
+    Object.assign(this, { total, unit, totalBytes, there, done: 0, bytes: 0, before: 0, since: performance.now() });
     this.show();
   }
 
@@ -185,7 +192,8 @@ class Progress {
     const left = perSecond > 0 ? (this.totalBytes - this.bytes) / perSecond : null;
     bar.max = this.totalBytes || 1;
     bar.value = this.bytes;
-    say(this.unit === "files" ? `Sending ${this.done} of ${this.total} files` : `Sending ${size(this.bytes)} of ${size(this.totalBytes)}`);
+    const there = this.there ? `; ${this.there} ${this.there === 1 ? "was" : "were"} already there` : "";
+    say(this.unit === "files" ? `Sending ${this.done} of ${this.total} files${there}` : `Sending ${size(this.bytes)} of ${size(this.totalBytes)}`);
     detail.textContent = left === null || seconds < 0.5 ? "" : [
       this.unit === "files" ? `${Math.round(this.done / seconds)} files/s` : null,
       `${size(perSecond)}/s`,

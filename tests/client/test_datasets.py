@@ -6,10 +6,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import phantom.datasets
+import phantom.sending
 import pytest
-from phantom import JobFailed, NameTaken, PhantomError, ProblemError, Studio
+from phantom import JobFailed, NameTaken, PhantomError, ProblemError, Studio, StudioUnreachable
+from phantom.progress import Progress
+from phantom.sending import ArchiveSender, FolderSender
 
+from tests.imports import picture
 from tests.lab import Lab
 from workers.runner import Runner
 
@@ -38,7 +41,7 @@ def test_an_archive_becomes_the_same_dataset(
 def test_an_archive_is_sent_in_pieces(
     studio: Studio, worker: Runner, draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(phantom.datasets, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(phantom.sending, "PIECE_BYTES", 1000)
     archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", draw(per_class=5)))
     assert archive.stat().st_size > 3000
     assert studio.datasets.upload(archive, name="pieces", progress=False).num_images == 10
@@ -49,15 +52,99 @@ def test_an_upload_goes_on_where_it_was_broken_off(
 ) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", draw(per_class=5)))
     upload = studio.transport.post("/api/v1/uploads", {"kind": "archive", "name": archive.name})
-    studio.datasets._send_piece(upload["id"], 0, archive.read_bytes()[:1000])
-    studio.datasets._send_archive(upload["id"], archive)  # begins at 0, is told 1000
-    assert studio.datasets._offset(upload["id"]) == archive.stat().st_size
+    sender = ArchiveSender(studio.transport, upload["id"], archive)
+    sender.send_piece(0, archive.read_bytes()[:1000])
+    sender.send()  # begins at 0, is told 1000
+    assert sender.offset() == archive.stat().st_size
     assert studio.datasets.plan(upload)["num_images"] == 10
 
 
 def test_many_files_go_in_batches(studio: Studio, worker: Runner, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(phantom.datasets, "BATCH_FILES", 3)
+    monkeypatch.setattr(phantom.sending, "BATCH_FILES", 3)
     assert studio.datasets.upload(draw(per_class=5), name="batches", progress=False).num_images == 10
+
+
+class TestAFolderThatIsSentAgain:
+    def test_sends_only_what_is_missing_and_imports_what_it_is_now(
+        self, studio: Studio, worker: Runner, draw: Draw, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(phantom.sending, "PART_FILES", 4)
+        monkeypatch.setattr(phantom.sending, "BATCH_FILES", 3)
+        folder = draw(per_class=5)
+        broken_off(studio, folder, monkeypatch, after_batches=2)
+        (folder / "disc" / "001.png").unlink()
+        shutil.copy(folder / "ring" / "003.png", folder / "ring" / "changed.png")
+        (folder / "disc" / "002.png").write_bytes(picture(7))
+        sender = FolderSender(studio.transport, start(studio, folder), folder)
+        sender.send(Progress("", quiet=True))
+        # 4 had arrived: two batches of part 0, of 3 and of 1. One is gone, one is another file now.
+        assert (sender.num_files, sender.num_missing) == (10, 8)
+        assert studio.datasets.upload(folder, name="shapes", progress=False).num_images == 10
+        paths = {image.path for image in studio.datasets.get("shapes").images()}
+        assert "shapes/disc/001.png" not in paths
+        assert "shapes/ring/changed.png" in paths
+
+    def test_sends_nothing_if_all_has_arrived(self, studio: Studio, draw: Draw) -> None:
+        folder = draw(per_class=3)
+        studio.datasets.send(folder, progress=False)
+        sender = FolderSender(studio.transport, start(studio, folder), folder)
+        sender.send(Progress("", quiet=True))
+        assert (sender.num_files, sender.num_missing) == (6, 0)
+
+    def test_waits_for_a_connection_that_broke(
+        self, studio: Studio, draw: Draw, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(phantom.sending, "_pause_s", lambda tries: 0.0)
+        send, failures = studio.transport.send, iter((True, True))
+
+        def fragile(method: str, path: str, **options: object) -> object:
+            if path.endswith("/files") and next(failures, False):
+                raise StudioUnreachable("lost")
+            return send(method, path, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(studio.transport, "send", fragile)
+        assert studio.datasets.send(draw(per_class=3), progress=False)["num_files"] == 6
+
+    def test_says_how_far_it_is(self, studio: Studio, draw: Draw, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = draw(per_class=3)
+        studio.datasets.send(folder)
+        assert "shapes: looking at what is already there, 6 of 6 files" in capsys.readouterr().err
+        (folder / "disc" / "new.png").write_bytes(picture(1))
+        studio.datasets.send(folder)
+        assert "shapes: sending 1 of 1 files; 6 were already there" in capsys.readouterr().err
+
+    def test_that_holds_a_name_with_quotation_marks_arrives(self, studio: Studio, draw: Draw) -> None:
+        folder = draw(per_class=1)
+        (folder / "disc" / 'a "b" %22.png').write_bytes(picture(1))
+        assert studio.datasets.send(folder, progress=False)["num_files"] == 3
+
+
+def start(studio: Studio, folder: Path) -> int:
+    upload: dict[str, int] = studio.transport.post("/api/v1/uploads", {"kind": "folder", "name": folder.name})
+    return upload["id"]
+
+
+def broken_off(studio: Studio, folder: Path, monkeypatch: pytest.MonkeyPatch, *, after_batches: int) -> None:
+    """Send the folder with a connection that is lost for good after so many batches."""
+    sender, send, left = (
+        FolderSender(studio.transport, start(studio, folder), folder),
+        studio.transport.send,
+        after_batches,
+    )
+
+    def fragile(method: str, path: str, **options: object) -> object:
+        nonlocal left
+        if path.endswith("/files"):
+            left -= 1
+            if left < 0:
+                raise StudioUnreachable("lost")
+        return send(method, path, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(phantom.sending, "_pause_s", lambda tries: 0.0)
+        patched.setattr(studio.transport, "send", fragile)
+        with pytest.raises(StudioUnreachable, match="only what is missing"):
+            sender.send(Progress("", quiet=True))
 
 
 def test_links_are_not_followed(studio: Studio, draw: Draw, tmp_path: Path) -> None:

@@ -70,6 +70,33 @@ class UploadOut(Out):
         )  # fmt: skip
 
 
+class AnnouncedIn(In):
+    """A file of the folder."""
+
+    path: Annotated[str, Field(min_length=1, max_length=4096, description="In the folder, with the folder's own name.")]
+    size: Annotated[int, Field(ge=0, description="Bytes.")]
+    sha256: Annotated[
+        str | None,
+        Field(pattern="^[0-9a-f]{64}$", description="Of its content; without it the file must be sent in any case."),
+    ] = None
+
+
+class ListPartIn(In):
+    """A part of the list of all files of a folder."""
+
+    model_config = named(total=1, files=[{"path": "brain_mri/glioma/0001.png", "size": 8120, "sha256": "0" * 64}])
+
+    total: Annotated[int, Field(ge=1, description="How many files the folder has, in all parts of the list.")]
+    files: Annotated[list[AnnouncedIn], Field(min_length=1, max_length=1000, description="Up to 1,000 of them.")]
+
+
+class ListPartOut(Out):
+    """What of a part of the list is to be sent."""
+
+    missing: list[int] = Field(description="Places in `files`, from 0; the others are there already.")
+    num_files: int = Field(description="Files of the list that are there so far.")
+
+
 class IgnoredOut(Out):
     path: str
     reason: str
