@@ -43,7 +43,9 @@ def hash_tile(tile: Tiles) -> str:
     """The 64 bit pHash of a tile (SIDE, SIDE): which of its 8 x 8 lowest cosine coefficients exceed their median."""
     cosines = _cosines()
     low = cosines @ tile.astype(np.float64) @ cosines.T  # (8, 8)
-    return np.packbits(low > np.median(low)).tobytes().hex()
+    ordered = np.sort(low, axis=None)
+    median = (ordered[31] + ordered[32]) / 2  # as np.median has it, ten times as fast
+    return np.packbits(low > median).tobytes().hex()
 
 
 @functools.cache

@@ -46,23 +46,22 @@ class LocalStorage:
 
     def put(self, content: bytes | Path) -> Stored:
         """Keep `content` (bytes, or a file to copy); raises DiskFullError when there is no room."""
-        if isinstance(content, bytes) and self._put_again(digest := hashlib.sha256(content).hexdigest()):
-            return Stored(digest, len(content))
-        handle, name = tempfile.mkstemp(dir=self._incoming())
+        key = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else ""
+        if isinstance(content, bytes) and self._put_again(key):
+            return Stored(key, len(content))
+        partial = self._root / "incoming" / secrets.token_hex(16)
         try:
-            with os.fdopen(handle, "wb") as target:
-                digest, size = _copy(content, target)
-            final = self._place(digest)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(name, final)
+            with _created(partial) as target:
+                stored = Stored(key, target.write(content)) if isinstance(content, bytes) else _copy(content, target)
+            _move(partial, self._place(stored.sha256))
         except OSError as error:
-            Path(name).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
             if error.errno == 28:
                 raise DiskFullError(
                     f"There is no room left in {self._root}.", hint="Free some disk space, then try again."
                 ) from error
             raise
-        return Stored(digest, size)
+        return stored
 
     def _put_again(self, key: str) -> bool:
         """Date the file as put now, so that discard() leaves it alone; False if it is not there."""
@@ -154,19 +153,34 @@ class LocalStorage:
         return self._root / key[:2] / key[2:]
 
 
-def _copy(content: bytes | Path, target: BinaryIO) -> tuple[str, int]:
+def _created(path: Path) -> BinaryIO:
+    """A new file at `path`, for us alone to read; its folder is made if it is not there yet."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        handle = os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, flags, 0o600)
+    return os.fdopen(handle, "wb")
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        os.replace(source, target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
+
+
+def _copy(content: Path, target: BinaryIO) -> Stored:
     digest = hashlib.sha256()
     size = 0
-    if isinstance(content, bytes):
-        digest.update(content)
-        target.write(content)
-        return digest.hexdigest(), len(content)
     with content.open("rb") as source:
         while chunk := source.read(CHUNK):
             digest.update(chunk)
             target.write(chunk)
             size += len(chunk)
-    return digest.hexdigest(), size
+    return Stored(digest.hexdigest(), size)
 
 
 def _look_at(file: Path) -> os.stat_result | None:

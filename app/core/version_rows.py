@@ -57,10 +57,10 @@ def write_version(
     )  # fmt: skip
     session.add(version)
     session.flush()
-    _insert(session, Image, version, [entry._asdict() for entry in sorted(entries, key=attrgetter("path"))])
+    _insert(session, Image, version, sorted(entries, key=attrgetter("path")))
     carried = _carried(session, parent, {entry.path for entry in entries}) if parent else []
     refused = {(file.path, file.kind): file for file in (*carried, *left)}
-    _insert(session, RefusedFile, version, [file._asdict() for file in refused.values()])
+    _insert(session, RefusedFile, version, list(refused.values()))
     dataset.current_number = version.number
     session.flush()
     session.expire(dataset, ["versions"])
@@ -75,8 +75,8 @@ def _carried(session: Session, parent: DatasetVersion, paths: set[str]) -> list[
 
 
 def _insert(
-    session: Session, table: type[Image | RefusedFile], version: DatasetVersion, rows: Sequence[dict[str, Any]]
+    session: Session, table: type[Image | RefusedFile], version: DatasetVersion, rows: Sequence[Entry | Left]
 ) -> None:
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[start : start + ROWS_AT_ONCE]
-        session.execute(insert(table), [{"version_id": version.id, **row} for row in part])
+        session.execute(insert(table), [{"version_id": version.id, **row._asdict()} for row in part])

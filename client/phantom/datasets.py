@@ -232,7 +232,7 @@ class Dataset:
         """
         options |= _given(group_by=group_by, group_pattern=group_pattern, label_by=label_by)
         datasets = Datasets(self._transport)
-        upload = datasets.name_on_server(path) if on_server else datasets.send(Path(path))
+        upload = datasets.name_on_server(path) if on_server else datasets.send(Path(path), progress=progress)
         job = datasets.start_import(upload, dataset_id=self.id, **options)
         self.data = datasets.when_checked(job, progress=progress).data
         return self

@@ -74,10 +74,8 @@ class Addition:
             channels=joined.channels, change=joined.change, job_id=job_id,
             layout=parent.layout | {"warnings": joined.warnings, "additions": [*parent.layout.get("additions", []), told]},
         )  # fmt: skip
-        record_looks(
-            session, dataset.id, self.decoded.looks | compared.looks, self.decoded.facts | compared.facts,
-            compared.look_alikes,
-        )  # fmt: skip
+        record_looks(session, dataset.id, self.decoded.looks, self.decoded.facts, [])
+        record_looks(session, dataset.id, compared.looks, compared.facts, compared.look_alikes)
         return version
 
     def _as_of_now(self, session: Session, dataset: Dataset) -> tuple[Base, Compared, Joined]:

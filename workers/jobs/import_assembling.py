@@ -18,6 +18,7 @@ from app.core.versions import Entry, LookAlike
 from models import RefusedKind, Split
 from models.specs import ConversionOptions, ImportSpec
 from workers.jobs.import_decoding import Kept
+from workers.jobs.looks import PackedFacts
 
 
 class Planned(NamedTuple):
@@ -44,9 +45,10 @@ class Decoded:
         return {image.file.stored_sha256: Fingerprint(*image.file.look) for image in self.images if image.file.look}
 
     @property
-    def facts(self) -> dict[str, dict[str, Any]]:
+    def facts(self) -> PackedFacts:
         """Figures of the pictures, by storage key."""
-        return {image.file.stored_sha256: image.file.facts for image in self.images if image.file.facts is not None}
+        files = (image.file for image in self.images)
+        return PackedFacts({file.stored_sha256: file.facts for file in files if file.facts is not None})
 
 
 @dataclass(frozen=True)

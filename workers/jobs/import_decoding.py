@@ -10,12 +10,12 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app.core.archives import Extracted
 from app.core.formats.conversion import Conversion
@@ -29,6 +29,7 @@ from workers.context import JobContext
 
 MAX_CHILDREN = 8
 WAITING_PER_CHILD = 4
+TOGETHER, SMALL_BYTES = 16, 32_768  # files handed to a child at once, and how large they may be
 HEARTBEAT_S = 0.5
 JOURNAL = "decoded_files.jsonl"
 
@@ -60,7 +61,7 @@ class Kept(NamedTuple):
     conversion: str = ""
     metadata_kinds: str = ""
     look: list[str] | None = None  # app.core.fingerprints.Fingerprint
-    facts: dict[str, Any] | None = None
+    facts: str | None = None  # JSON of app.core.images.facts, which as objects would take four times the memory
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,24 @@ class Keeper:
     scratch: Path
     count_image: Callable[[], None]
 
-    def keep(self, extracted: Extracted) -> list[Kept]:
-        """The images of one file, stored; one with a problem if the file cannot be read to its end."""
-        source, file, problem = extracted
-        if file is None:
-            return [_refused(source, problem or "It could not be read.")]
-        kept = []
+    def keep(self, files: Sequence[Extracted]) -> list[list[Kept]]:
+        """The images of each file, stored; one with a problem if the file cannot be read to its end."""
+        kept: list[list[Kept]] = [[] for _ in files]
+        readable = [(place, extracted) for place, extracted in enumerate(files) if extracted.file is not None]
         try:
-            for image in self.pool.images(file, self.conversion):
+            contents = [extracted.file for _, extracted in readable if extracted.file is not None]
+            for number, image in self.pool.of_many(contents, self.conversion):
+                place, (source, _, _) = readable[number]
                 if isinstance(image, Refused):
-                    return [_refused(source, image.reason)]
-                kept.append(self._stored(source, image))
-                self.count_image()
+                    kept[place] = [_refused(source, image.reason)]
+                else:
+                    kept[place].append(self._stored(source, image))
+                    self.count_image()
         finally:
-            if isinstance(file, Path) and file.parent == self.scratch:
-                file.unlink()
-        if not kept:
-            return [_refused(source, "It holds no image.")]
-        too_long = any(len(image.path) > MAX_LENGTH for image in kept)
-        return [_refused(source, "Its name is too long to number its images; shorten it.")] if too_long else kept
+            for _, file, _ in files:
+                if isinstance(file, Path) and file.parent == self.scratch:
+                    file.unlink(missing_ok=True)
+        return [_checked(extracted, images) for extracted, images in zip(files, kept, strict=True)]
 
     def _stored(self, source: str, image: Prepared) -> Kept:
         about = image._asdict()
@@ -125,13 +125,24 @@ def decode_all(context: JobContext, folder: UploadFolder, sources: set[str], opt
     ):
         for kept in done.values():
             journal.note(kept)
-        for kept in decoded:
-            if kept:
+        for together in decoded:
+            for kept in together:
                 journal.note(kept)
                 done[kept[0].source] = kept
-            progress.step(kept)
+            progress.step(len(together))
     missing = [[_refused(source, "It was not found any more.")] for source in sources - done.keys()]
     return sorted((image for images in (*done.values(), *missing) for image in images), key=lambda kept: kept.path)
+
+
+def _checked(extracted: Extracted, images: list[Kept]) -> list[Kept]:
+    """The images of a file, or why it has none."""
+    if extracted.file is None:
+        return [_refused(extracted.path, extracted.problem or "It could not be read.")]
+    if not images:
+        return [_refused(extracted.path, "It holds no image.")]
+    if any(len(image.path) > MAX_LENGTH for image in images):
+        return [_refused(extracted.path, "Its name is too long to number its images; shorten it.")]
+    return images
 
 
 def _refused(source: str, problem: str) -> Kept:
@@ -144,8 +155,8 @@ def _decoded(
     scratch: Path,
     options: ConversionOptions,
     count_image: Callable[[], None],
-) -> Generator[list[Kept], None, None]:
-    """Decode `files` in as many children as there are processors, and yield the images of each as it is done.
+) -> Generator[list[list[Kept]], None, None]:
+    """Decode `files` in as many children as there are processors, and yield the images of some files as they are done.
 
     Yields an empty list now and then while a large file takes its time, so that the job can report, and end.
     """
@@ -153,11 +164,11 @@ def _decoded(
     pseudonyms, conversion = Pseudonyms(context.settings), Conversion.of(options)
     with DecoderPool(num_children) as pool, ThreadPoolExecutor(num_children) as executor:
         keeper = Keeper(pool, context.storage, pseudonyms, conversion, scratch, count_image)
-        results: queue.SimpleQueue[Future[list[Kept]]] = queue.SimpleQueue()
+        results: queue.SimpleQueue[Future[list[list[Kept]]]] = queue.SimpleQueue()
         num_waiting = 0
         try:
-            for file in files:
-                executor.submit(keeper.keep, file).add_done_callback(results.put)
+            for together in _small_ones_together(files):
+                executor.submit(keeper.keep, together).add_done_callback(results.put)
                 num_waiting += 1
                 while num_waiting >= num_children * WAITING_PER_CHILD or not results.empty():
                     kept = _next(results)
@@ -173,8 +184,29 @@ def _decoded(
             raise
 
 
-def _next(results: "queue.SimpleQueue[Future[list[Kept]]]") -> list[Kept]:
-    """The next file that is done; empty if none is within a heartbeat."""
+def _small_ones_together(files: Iterator[Extracted]) -> Iterator[list[Extracted]]:
+    """Up to TOGETHER small files at once, since handing each over by itself takes longer than decoding it."""
+    together: list[Extracted] = []
+    for extracted in files:
+        if not _is_small(extracted.file):
+            yield [extracted]
+            continue
+        together.append(extracted)
+        if len(together) == TOGETHER:
+            yield together
+            together = []
+    if together:
+        yield together
+
+
+def _is_small(file: Path | bytes | None) -> bool:
+    if file is None:
+        return True
+    return (file.stat().st_size if isinstance(file, Path) else len(file)) <= SMALL_BYTES
+
+
+def _next(results: "queue.SimpleQueue[Future[list[list[Kept]]]]") -> list[list[Kept]]:
+    """The next files that are done; empty if none are within a heartbeat."""
     try:
         return results.get(timeout=HEARTBEAT_S).result()
     except queue.Empty:
@@ -195,8 +227,8 @@ class _Progress:
         with self._lock:
             self._num_images += 1
 
-    def step(self, kept: list[Kept]) -> None:
-        self._done += bool(kept)
+    def step(self, num_files: int) -> None:
+        self._done += num_files
         rate = (self._done - self._first) / max(time.monotonic() - self._started, 1e-3)
         several = self._num_images > self._done - self._first + MAX_CHILDREN
         message = f"Decoding images; {self._num_images:,} so far." if several else None
@@ -227,11 +259,14 @@ def _from_earlier_attempts(context: JobContext) -> Iterator[tuple[str, list[Kept
     for folder in context.checkpoint_folders():
         if folder.parent == context.folder or not (folder / JOURNAL).exists():
             continue
-        with (folder / JOURNAL).open() as journal:
+        with (folder / JOURNAL).open(errors="replace") as journal:
             for line in journal:
                 if not line.endswith("\n"):
                     break  # the attempt was killed while it wrote this line
-                kept = [Kept(*image) for image in json.loads(line)]
+                try:
+                    kept = [Kept(*image) for image in json.loads(line)]
+                except ValueError:
+                    break  # the machine lost its power while it was written
                 if all(image.problem is None and _is_stored(image, context.storage) for image in kept):
                     yield kept[0].source, kept
 

@@ -1,5 +1,6 @@
 """Finds out and writes down what pictures look like, and which look the same."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -52,6 +53,23 @@ def known_looks(session: Session, keys: Collection[str]) -> dict[str, Look]:
         query = select(*columns).where(Fingerprint.stored_sha256.in_(ordered[start : start + KEYS_AT_ONCE]))
         looks |= {key: Look(plain, mirrored, tile) for key, plain, mirrored, tile in session.execute(query)}
     return looks
+
+
+class PackedFacts(Mapping[str, dict[str, Any]]):
+    """Facts of pictures by their keys, each as JSON until it is asked for: as objects they take four times the memory."""
+
+    def __init__(self, packed: Mapping[str, str]) -> None:
+        self._packed = packed
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads(self._packed[key])
+        return facts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
 
 
 def record_looks(

@@ -1,7 +1,7 @@
 """The process that decodes strangers' files: `python -m app.core.images.child`, started by `images.pool`.
 
 It limits its own memory, open files and processor time before it touches a file, may write no file at all, and knows
-no setting or secret of the studio. One request is a JSON line {"path", "bytes", "conversion", "cpu_s", "thumbnail"}, and
+no setting or secret of the studio. One request (others may follow at once) is a JSON line {"path", "bytes", "conversion", "cpu_s", "thumbnail"}, and
 if it names no path, so many bytes: the file itself. The answer is a stream of the file's images, so that a large volume is never in memory as PNGs: each is four bytes of length, that
 much JSON, then the bytes of the PNG and of the thumbnail (none if the PNG is small enough to be its own). The last
 JSON has {"end", "reason"}: why the file was refused, or nothing.
@@ -91,7 +91,7 @@ def about(picture: Picture, file_sha256: str) -> dict[str, Any]:
     said = picture._asdict()
     array = said.pop("array")
     height, width, channels = array.shape
-    said |= {"look": list(fingerprint(array)), "facts": facts(array)}
+    said |= {"look": list(fingerprint(array)), "facts": json.dumps(facts(array))}
     return {**said, "width": width, "height": height, "channels": channels, "file_sha256": file_sha256}
 
 

@@ -19,10 +19,10 @@ def facts(image_uint8: Uint8) -> dict[str, Any]:
     pixels, the entropy (bits, 0 to 8), the sharpness (variance of the Laplacian) and the histogram (32 shares).
     """
     image = to_image(image_uint8)
-    grey = image.convert("L")
+    grey = image if image.mode == "L" else image.convert("L")
     (shares,) = _shares(grey)
     present = shares[shares > 0]
-    channels = _shares(image)  # (C, 256)
+    channels = shares[None] if grey is image else _shares(image)  # (C, 256)
     means = channels @ LEVELS
     stds = np.sqrt(np.maximum(channels @ LEVELS**2 - means**2, 0))
     return {

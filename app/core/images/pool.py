@@ -3,6 +3,7 @@
 A child that dies or takes too long is replaced, and the file it was working on is refused with the reason.
 """
 
+import fcntl
 import json
 import os
 import queue
@@ -12,9 +13,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -48,7 +51,7 @@ class Prepared(NamedTuple):
     file_sha256: str
     pixel_sha256: str
     look: list[str]  # app.core.fingerprints.Fingerprint
-    facts: dict[str, Any]
+    facts: str  # JSON
     png: bytes
     thumbnail: bytes
     frame: str
@@ -125,22 +128,51 @@ class DecoderPool:
 
         A Refused ends it, and speaks of the file as a whole: what came before is not to be used.
         """
+        with closing(self.of_many([file], conversion)) as answers:
+            yield from (image for _, image in answers)
+
+    def of_many(
+        self, files: Sequence[Path | bytes], conversion: Conversion
+    ) -> Generator[tuple[int, Prepared | Refused], None, None]:
+        """`images` of several files, each with the file's place; one child gets them together, so it never waits for us."""
         child = self._idle.get()
-        is_over = False
+        left = deque(enumerate(files))
         try:
-            if self._is_interrupted:
-                yield Refused("The import was interrupted.")
-            else:
-                for image in self._ask(child, file, conversion):
-                    is_over = isinstance(image, Refused)
-                    yield image
-            is_over = True
+            while left and not self._is_interrupted:
+                yield from self._ask(child, left, conversion)
+            while left:
+                yield left.popleft()[0], Refused("The import was interrupted.")
         finally:
-            if not is_over:
-                child.stop()  # its answers to this file must not be taken for those to the next
+            if left:
+                child.stop()  # its answers to these files must not be taken for those to the next
             self._idle.put(child)
 
-    def _ask(self, child: "_Child", file: Path | bytes, conversion: Conversion) -> Iterator[Prepared | Refused]:
+    def _ask(
+        self, child: "_Child", left: deque[tuple[int, Path | bytes]], conversion: Conversion
+    ) -> Iterator[tuple[int, Prepared | Refused]]:
+        """Send the first of the files that are left, as many as the child's pipe takes at once, and take off those answered.
+
+        After a child has died or was stopped, those it had not come to are still left.
+        """
+        num_sent = 0
+        try:
+            num_sent = child.send([self._request(file, conversion) for _, file in left])
+            while num_sent:
+                last = time.monotonic() + self._file_s
+                while not (about := child.receive(min(time.monotonic() + self._wall_s, last))).get("end"):
+                    yield left[0][0], Prepared(**about)
+                place, _ = left.popleft()
+                num_sent -= 1
+                if about["reason"]:
+                    yield place, Refused(about["reason"])
+        except TimeoutError:
+            child.stop()
+            limit_s = self._wall_s if time.monotonic() < last else self._file_s
+            yield left.popleft()[0], Refused(f"Decoding it took more than {limit_s:g} s.")
+        except EOFError:
+            yield left.popleft()[0], Refused(self._why_it_died(child.stop()))
+
+    def _request(self, file: Path | bytes, conversion: Conversion) -> bytes:
         sent = b"" if isinstance(file, Path) else file
         request = {
             "path": str(file) if isinstance(file, Path) else None,
@@ -149,21 +181,7 @@ class DecoderPool:
             "cpu_s": self._cpu_s,
             "thumbnail": self._thumbnail,
         }
-        last = time.monotonic() + self._file_s
-        try:
-            child.send(request, sent)
-            while not (about := child.receive(min(time.monotonic() + self._wall_s, last))).get("end"):
-                yield Prepared(**about)
-        except TimeoutError:
-            child.stop()
-            limit_s = self._wall_s if time.monotonic() < last else self._file_s
-            yield Refused(f"Decoding it took more than {limit_s:g} s.")
-            return
-        except EOFError:
-            yield Refused(self._why_it_died(child.stop()))
-            return
-        if about["reason"]:
-            yield Refused(about["reason"])
+        return json.dumps(request).encode() + b"\n" + sent
 
     def _why_it_died(self, status: int) -> str:
         if status == -signal.SIGXCPU:
@@ -179,19 +197,26 @@ class _Child:
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
+        self._pipe_bytes = 0
         self._unread = bytearray()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def send(self, request: dict[str, Any], sent: bytes) -> None:
-        line = json.dumps(request).encode() + b"\n"
+    def send(self, requests: Sequence[bytes]) -> int:
+        """Send the first request, and with it those that fit into the pipe: writing more could wait for a child that waits
+        for us to read. Returns how many were sent; EOFError if the child died.
+        """
         if self.process is not None and self.process.poll() is not None:
             self.stop()  # it died while idle: no fault of this file
         if self.process is None:
             self.process = _start(self._memory_bytes)
+            self._pipe_bytes = fcntl.fcntl(_fileno(self.process.stdin), fcntl.F_GETPIPE_SZ)
+        ends = list(accumulate(map(len, requests)))
+        num_sent = max(1, bisect_right(ends, self._pipe_bytes))
         try:
-            _write(_fileno(self.process.stdin), line + sent)
+            _write(_fileno(self.process.stdin), b"".join(requests[:num_sent]))
         except BrokenPipeError as error:
             raise EOFError from error
+        return num_sent
 
     def receive(self, deadline: float) -> dict[str, Any]:
         """One part of an answer; EOFError if the child died, TimeoutError if it has not come by `deadline` (monotonic)."""

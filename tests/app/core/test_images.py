@@ -350,6 +350,39 @@ class TestPool:
             assert isinstance(pool.prepare(saved(tmp_path, grey_image())), Prepared)
             assert pool.pids != [pid]
 
+    def test_several_files_at_once_are_answered_each_for_itself(self, tmp_path: Path):
+        large = np.random.default_rng(0).integers(0, 256, (300, 300, 1), dtype=np.uint8)  # more than a pipe holds
+        files: list[Path | bytes] = [
+            encode_png(RAMP), b"no image", encode_png(large), saved(tmp_path, grey_image()), *[encode_png(large)] * 9,
+        ]  # fmt: skip
+        with DecoderPool(1) as pool:
+            answers = list(pool.of_many(files, Conversion.default()))
+            assert len(pool.pids) == 1
+        assert [place for place, _ in answers] == list(range(13))
+        sha256 = [answer.pixel_sha256 for _, answer in answers if isinstance(answer, Prepared)]
+        assert sha256 == [pixel_sha256(RAMP), pixel_sha256(large), pixel_sha256(RAMP), *[pixel_sha256(large)] * 9]
+        assert isinstance(answers[1][1], Refused)
+
+    def test_a_child_that_dies_takes_none_of_the_files_with_it_that_were_sent_with_the_deadly_one(self, tmp_path: Path):
+        os.mkfifo(tmp_path / "deadly.png")
+        files: list[Path | bytes] = [encode_png(RAMP), tmp_path / "deadly.png", encode_png(RAMP), encode_png(RAMP)]
+        with DecoderPool(1) as pool:
+            answers = pool.of_many(files, Conversion.default())
+            first = next(answers)
+            os.kill(pool.pids[0], signal.SIGSEGV)
+            rest = list(answers)
+        assert [type(answer) for _, answer in (first, *rest)] == [Prepared, Refused, Prepared, Prepared]
+
+    def test_what_is_left_of_several_files_when_nobody_reads_on_is_not_taken_for_the_next(self, tmp_path: Path):
+        with DecoderPool(1) as pool:
+            answers = pool.of_many([encode_png(RAMP)] * 5, Conversion.default())
+            next(answers)
+            answers.close()
+            other = RAMP[:, ::-1]
+            prepared = pool.prepare(encode_png(other))
+        assert isinstance(prepared, Prepared)
+        assert prepared.pixel_sha256 == pixel_sha256(other)
+
     def test_children_can_write_no_file_and_know_no_setting(self, tmp_path: Path):
         with DecoderPool(1) as pool:
             pool.prepare(saved(tmp_path, grey_image()))
