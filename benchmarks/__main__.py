@@ -1,4 +1,4 @@
-"""Run the quick benchmarks, or those named: python -m benchmarks [web] [training] [privacy --data FOLDER] ..."""
+"""Run the quick benchmarks, or those named: python -m benchmarks [web] [training] [large_import] [privacy --data FOLDER] ..."""
 
 import argparse
 import importlib
@@ -6,6 +6,7 @@ import json
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 QUICK = ("web", "importing", "training")
 ON_REAL_IMAGES = ("privacy",)  # these need --data
@@ -18,6 +19,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, help="folder with zips of labelled images, which are not part of the project"
     )
+    parser.add_argument("--images", type=int, default=50_000, help="how many images large_import makes and imports")
     options = parser.parse_args()
     for name in options.names:
         if name in ON_REAL_IMAGES and options.data is None:
@@ -26,7 +28,8 @@ def main() -> None:
     for name in options.names:
         print(f"== {name}", flush=True)
         module = importlib.import_module(f"benchmarks.{name}")
-        figures = module.measure(options.data) if name in ON_REAL_IMAGES else module.measure()
+        given: dict[str, list[Any]] = {"privacy": [options.data], "large_import": [options.images]}
+        figures = module.measure(*given.get(name, []))
         about = {
             "measured": datetime.now(UTC).isoformat(timespec="minutes"),
             "python": platform.python_version(),

@@ -87,7 +87,7 @@ def announce_files(
         earlier = {each.id: uploads.folder(settings, each) for each in uploads.earlier(session, who, upload)}
     files = [Announced(file.path, file.size, file.sha256) for file in body.files]
     looked = place.announce(part, body.total, files, earlier=list(earlier.values()))
-    replaced = [key for key, other in earlier.items() if looked.is_last and place.contents.include(other.contents)]
+    replaced = [key for key, other in earlier.items() if looked.is_last and place.replaces(other)]
     with database.write() as session:
         upload = uploads.get(session, who, upload_id)
         uploads.add_files(session, settings, upload, looked.found)

@@ -129,6 +129,16 @@ class UploadFolder:
                 missing.append(place)
         return Looked(missing, found, is_last)
 
+    def replaces(self, other: "UploadFolder") -> bool:
+        """Whether `other` was broken off before all its files had come, and those that had are here, too."""
+        if not other.list.exists:
+            return False
+        try:
+            other._announced()
+        except ConflictError:
+            return self.contents.include(other.contents)
+        return False
+
     def receive_file(
         self, path: str, source: BinaryIO, *, bytes_so_far: int, announced: dict[str, Announced] | None = None
     ) -> Received:

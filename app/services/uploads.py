@@ -126,7 +126,7 @@ def begin_list(session: Session, upload: Upload) -> None:
 
 
 def discard_replaced(session: Session, settings: Settings, replaced: Sequence[int]) -> None:
-    """Discard those of these uploads that are still waiting for files: a later one has all of theirs."""
+    """Discard those of these uploads that are still waiting for files: a later one has all that they got."""
     waiting = select(Upload).where(Upload.id.in_(replaced), Upload.state == UploadState.RECEIVING).with_for_update()
     for upload in session.scalars(waiting):
         abandoned.discard(session, settings, upload)

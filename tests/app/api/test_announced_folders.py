@@ -153,23 +153,26 @@ def test_an_upload_is_discarded_once_a_later_one_has_all_of_its_files(web: Any, 
     files, first = some(4), started(web)
     missing(web, first, files)
     send(web, first, dict(list(files.items())[:2]))
-    partly, whole = started(web), started(web)
-    missing(web, partly, some(1))
+    other, whole = started(web), started(web)
+    missing(web, other, some(1, start=9))
     assert web.get(f"/api/v1/uploads/{first}").json()["state"] == "receiving"
     missing(web, whole, files)
     with database.read() as session:
-        states = [session.get_one(Upload, upload_id).state for upload_id in (first, partly, whole)]
-    assert states == [UploadState.DISCARDED, UploadState.DISCARDED, UploadState.RECEIVING]
+        states = [session.get_one(Upload, upload_id).state for upload_id in (first, other, whole)]
+    assert states == [UploadState.DISCARDED, UploadState.RECEIVING, UploadState.RECEIVING]
     assert send(web, whole, dict(list(files.items())[2:])).json()["num_files"] == 4
 
 
-def test_an_upload_whose_plan_was_made_is_left_alone(web: Any) -> None:
+@pytest.mark.parametrize("is_planned", [True, False])
+def test_an_upload_that_is_whole_is_left_alone(web: Any, is_planned: bool) -> None:
     files, first = some(4), started(web)
     missing(web, first, files)
     send(web, first, files)
-    paths(web, first)
+    if is_planned:
+        paths(web, first)
     assert missing(web, started(web), files) == []
-    assert web.get(f"/api/v1/uploads/{first}").json()["state"] == "planned"
+    assert web.get(f"/api/v1/uploads/{first}").json()["state"] == ("planned" if is_planned else "receiving")
+    assert paths(web, first) == 4
 
 
 @pytest.mark.parametrize("is_same_project", [True, False])
