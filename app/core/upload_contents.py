@@ -41,9 +41,26 @@ def link(source: Path, target: Path) -> bool:
 
     It may have been discarded a moment ago, have too many names, or lie on a disk that knows no hard links.
     """
+    try:
+        _link(source, target)
+    except FileExistsError:
+        return _link_instead(source, target)
+    except OSError:
+        return False
+    return True
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileNotFoundError:  # the folder, for all we know
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, target)
+
+
+def _link_instead(source: Path, target: Path) -> bool:
     partial = target.with_name(f"{uuid.uuid4().hex}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, partial)
     except OSError:
         return False
