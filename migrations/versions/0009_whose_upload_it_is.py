@@ -6,7 +6,7 @@ The column names a user without a foreign key, which SQLite adds only to a copy 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
+revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
