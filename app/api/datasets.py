@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.lists import class_index, page_out
+from app.api.lists import OpeningId, class_index, page_out
 from app.api.schemas.base import Cursor, Limit, PageOut
 from app.api.schemas.datasets import DatasetChange, DatasetOut, ImageOut, RefusedOut
 from app.deps import DatasetDep, IdentityDep, SessionDep, StorageDep
@@ -58,9 +58,7 @@ def list_dataset_images(
     request: Request, response: Response, dataset: DatasetDep, session: SessionDep,
     split: Annotated[Split | None, Query(description="Only this split.")] = None,
     label: Annotated[str | None, Query(description="Only this class.")] = None,
-    opening: Annotated[
-        int | None, Query(ge=1, le=2**62, description="The opening that counts this look at locked test images.")
-    ] = None,
+    opening: OpeningId = None,
     version: VersionNumber = None, cursor: Cursor = None, limit: Limit = 50,
 ) -> PageOut[ImageOut]:  # fmt: skip
     """List a version's images in the order of their paths. Locked test images are left out, or refused if asked for alone."""

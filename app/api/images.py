@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Request, Response, UploadFile
 
-from app.api.lists import RowId, page_out, send_stored
+from app.api.lists import OpeningId, RowId, page_out, send_stored
 from app.api.schemas.base import API, Cursor, Limit, PageOut
 from app.api.schemas.datasets import ImageOut, UploadedImageOut
 from app.deps import DatabaseDep, IdentityDep, SessionDep, StorageDep
 from app.services import datasets, uploaded_images
+from models import Split
 
 router = APIRouter(prefix="/api/v1", tags=["images"])
 PNG = "image/png"
@@ -27,10 +28,18 @@ def get_image(image_id: RowId, who: IdentityDep, session: SessionDep) -> ImageOu
 
 @router.get("/images/{image_id}/content", response_class=Response, responses=IS_PNG)
 def get_image_content(
-    request: Request, image_id: RowId, who: IdentityDep, session: SessionDep, storage: StorageDep
+    request: Request,
+    image_id: RowId,
+    who: IdentityDep,
+    session: SessionDep,
+    storage: StorageDep,
+    opening: OpeningId = None,
 ) -> Response:
-    """Get an image's pixels as PNG. They never change: keep them for ever."""
-    return send_stored(request, storage, datasets.image(session, who, image_id).stored_sha256, media_type=PNG)
+    """Get an image's pixels as PNG. They never change: keep them for ever. A locked test image needs a counted opening."""
+    image = datasets.image(session, who, image_id)
+    if image.split == Split.TEST:
+        datasets.openings.need_open(session, datasets.version(session, image.version_id), opening)
+    return send_stored(request, storage, image.stored_sha256, media_type=PNG)
 
 
 @router.get("/uploaded-images")

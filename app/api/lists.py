@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, TypeVar
 from urllib.parse import quote
 
-from fastapi import Path, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from app.api.schemas.base import PageOut
@@ -17,6 +17,9 @@ Row = TypeVar("Row")
 Item = TypeVar("Item")
 NEVER_CHANGES = "private, max-age=31536000, immutable"
 RowId = Annotated[int, Path(ge=0, le=2**63 - 1)]
+OpeningId = Annotated[
+    int | None, Query(ge=1, le=2**62, description="The opening that counts this look at locked test images.")
+]
 
 
 def page_out(request: Request, response: Response, found: Page[Row], make: Callable[[Row], Item]) -> PageOut[Item]:

@@ -30,6 +30,8 @@ def test_images_are_found_by_split_and_class(web: Any, lab: Lab) -> None:
     look = web.post(f"/api/v1/datasets/{lab.dataset}/openings", json={"kind": "listing"}).json()["id"]
     found = web.get(f"/api/v1/datasets/{lab.dataset}/images?split=test&label=ring&opening={look}").json()["items"]
     assert [(image["split"], image["label"]) for image in found] == [("test", "ring")] * 2
+    pixels = f"/api/v1/images/{found[0]['id']}/content"
+    assert (web.get(pixels).status_code, web.get(f"{pixels}?opening={look}").status_code) == (423, 200)
     wrong = web.get(f"/api/v1/datasets/{lab.dataset}/images?label=cube")
     assert (wrong.status_code, wrong.json()["errors"][0]) == (
         422,
