@@ -102,6 +102,7 @@ class ShowPage:
     dataset: Dataset
     so_far: Progress
     tables: list[Table]
+    baselines: list[dict[str, Any]]
     spec: StudySpec
     settings: str
     script: Script
@@ -248,6 +249,7 @@ def show(request: Request, study: StudyDep, session: SessionDep) -> Response:
     so_far = studies.progress(session, study)
     page = ShowPage(
         study=study, dataset=studies.dataset_of(session, study), so_far=so_far, tables=_tables(session, study, so_far),
+        baselines=studies.trivial_baselines(session, study),
         spec=StudySpec.model_validate(study.spec), settings=json.dumps(study.spec, indent=2), script=_script(study),
     )  # fmt: skip
     return render(request, "studies/_live.html" if "hx-request" in request.headers else "studies/show.html", page)

@@ -1,9 +1,19 @@
 """Studies: one question that takes many jobs, from the form to the table."""
 
 from app.services.studies.launching import check, extend, launch, summarise, summarise_again
-from app.services.studies.looking import Progress, Step, dataset_of, delete, get, listing, preliminary, progress
+from app.services.studies.looking import (
+    Progress,
+    Step,
+    dataset_of,
+    delete,
+    get,
+    listing,
+    preliminary,
+    progress,
+    trivial_baselines,
+)
 
 __all__ = [
     "Progress", "Step", "check", "dataset_of", "delete", "extend", "get", "launch", "listing", "preliminary", "progress",
-    "summarise", "summarise_again",
+    "summarise", "summarise_again", "trivial_baselines",
 ]  # fmt: skip

@@ -65,6 +65,13 @@ def dataset_of(session: Session, study: Study) -> Dataset:
     return session.get_one(DatasetVersion, study.version_id).dataset
 
 
+def trivial_baselines(session: Session, study: Study) -> list[dict[str, Any]]:
+    """Models that hardly look at an image, as the check of the study's version has cross-validated them: {what, how,
+    balanced_accuracy: {value, low, high}}; none while nobody has looked."""
+    health = session.get_one(DatasetVersion, study.version_id).health
+    return list(health["baselines"]["models"]) if health is not None else []
+
+
 def progress(session: Session, study: Study) -> Progress:
     query = select(StudyStep, Job).join(Job, Job.id == StudyStep.job_id).where(StudyStep.study_id == study.id)
     found = [Step(step, job) for step, job in session.execute(query.order_by(StudyStep.position))]

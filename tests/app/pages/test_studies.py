@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from app.services.identity import Identity
-from models import Job, JobState, Study
-from tests import factories
+from models import DatasetVersion, Job, JobState, Study
+from tests import factories, health_data
 from tests.app.pages import study_data
 
 FORM = {
@@ -101,6 +101,14 @@ class TestAStudy:
         assert "Synthetic × 0.5" in shown
         assert len(re.findall(r'<span class="interval">\[[+-]\d', shown)) == 5  # all rows but the reference
         assert "How these figures were made, n = 120 images" in shown
+
+    def test_shows_how_far_a_model_comes_that_hardly_looks(self, web: Any, who: Identity) -> None:
+        study_id = study(web, who, answered=False)
+        assert "The check of this version has not ended" in web.get(f"/studies/{study_id}").text
+        with web.app.state.database.write() as session:
+            health_data.give(session, who, session.get_one(DatasetVersion, session.get_one(Study, study_id).version_id))
+        shown = web.get(f"/studies/{study_id}").text
+        assert re.search(r"balanced accuracy 0\.\d{3}\s*<span class=\"interval\">\[0\.\d{3}", shown)
 
     def test_polls_for_the_live_part_alone(self, web: Any, who: Identity) -> None:
         study_id = study(web, who, ended=False, answered=False)
