@@ -1,11 +1,11 @@
 """/api/v1/datasets/{id}/card: what a person says of a dataset and what is measured, also as Markdown and Croissant."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from app.api.lists import attachment
+from app.api.lists import attachment, is_text
 from app.api.schemas.cards import CardIn, CardOut
 from app.deps import DatasetDep, IdentityDep, SessionDep
 from app.services import datasets
@@ -19,10 +19,6 @@ VersionNumber = Annotated[
     Query(ge=1, le=10**9, alias="version", description="Number of the version; the current one if not given."),
 ]
 JSON_LD = "application/ld+json"
-
-
-def _is(media_type: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {media_type: {"schema": {"type": "string"}}}}}
 
 
 @router.get("/card")
@@ -41,7 +37,7 @@ def write_card(
     return CardOut.of(cards.of(session, row))
 
 
-@router.get("/card.md", response_class=Response, responses=_is("text/markdown"))
+@router.get("/card.md", response_class=Response, responses=is_text("text/markdown"))
 def get_card_markdown(dataset: DatasetDep, session: SessionDep, version: VersionNumber = None) -> Response:
     """Download the card as Markdown."""
     card = cards.of(session, datasets.version_of(session, dataset, version))
@@ -60,7 +56,7 @@ def get_croissant(dataset: DatasetDep, session: SessionDep, version: VersionNumb
     return JSONResponse(document, media_type=JSON_LD, headers={"Content-Disposition": attachment("croissant.json")})
 
 
-@router.get("/manifest.csv", response_class=Response, responses=_is("text/csv"))
+@router.get("/manifest.csv", response_class=Response, responses=is_text("text/csv"))
 def get_manifest(dataset: DatasetDep, session: SessionDep, version: VersionNumber = None) -> Response:
     """Download the list of a version's images, without their pixels: path, class, split, patient, size, hash."""
     content = manifest_csv(session, datasets.version_of(session, dataset, version))

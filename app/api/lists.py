@@ -1,7 +1,7 @@
 """Helpers that every resource's routes share: pages of lists, downloads, files that never change."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import Path, Query, Request, Response
@@ -66,3 +66,8 @@ def send_stored(
     if name is not None:
         headers["Content-Disposition"] = attachment(name)
     return FileResponse(storage.path(sha256), media_type=media_type, headers=headers)
+
+
+def is_text(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """How OpenAPI is told that a route answers with a text of this kind."""
+    return {200: {"content": {media_type: {"schema": {"type": "string"}}}}}

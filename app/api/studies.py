@@ -3,12 +3,12 @@
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
-from app.api.lists import page_out
+from app.api.lists import attachment, is_text, page_out
 from app.api.schemas.base import API, Cursor, Limit, PageOut
 from app.api.schemas.studies import StepOut, StepsOut, StudyEstimateOut, StudyExtension, StudyIn, StudyOut
 from app.deps import IdentityDep, SessionDep, StudyDep
 from app.services import studies
-from app.services.studies import cancelling, estimating
+from app.services.studies import cancelling, estimating, tables
 from models import Study
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
@@ -56,6 +56,20 @@ def get_study(study: StudyDep, session: SessionDep) -> StudyOut:
 def list_study_steps(study: StudyDep, session: SessionDep) -> StepsOut:
     """List the jobs of a study, in the order in which they were planned."""
     return StepsOut(items=[StepOut.of(each) for each in studies.progress(session, study).steps])
+
+
+@router.get("/{study_id}/table.csv", response_class=Response, responses=is_text("text/csv"))
+def get_study_table_csv(study: StudyDep) -> Response:
+    """Download the table as CSV; only its head before it is made."""
+    headers = {"Content-Disposition": attachment(f"study-{study.id}.csv")}
+    return Response(tables.as_csv(study), media_type="text/csv", headers=headers)
+
+
+@router.get("/{study_id}/table.tex", response_class=Response, responses=is_text("application/x-tex"))
+def get_study_table_latex(study: StudyDep) -> Response:
+    """Download the table as a LaTeX tabular (booktabs)."""
+    headers = {"Content-Disposition": attachment(f"study-{study.id}.tex")}
+    return Response(tables.as_latex(study), media_type="application/x-tex", headers=headers)
 
 
 @router.post("/{study_id}/extend", status_code=202)

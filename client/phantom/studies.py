@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,20 +14,6 @@ from phantom.results import Result
 from phantom.transport import Transport
 
 POLL_S = 2.0
-COLUMNS = (
-    "network",
-    "tested_on",
-    "arm",
-    "size",
-    "seeds",
-    "n",
-    "balanced_accuracy",
-    "low",
-    "high",
-    "difference",
-    "p",
-    "p_holm",
-)
 
 
 class Row(NamedTuple):
@@ -142,17 +127,15 @@ class Study(Result):
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the table as CSV."""
-        target = Path(path)
-        with target.open("w", newline="", encoding="utf-8") as file:
-            lines = csv.writer(file)
-            lines.writerow(COLUMNS)
-            lines.writerows(_cells(row) for row in self.table)
-        return target
+        return self._download("table.csv", path)
 
     def to_latex(self, path: str | Path) -> Path:
         """Write the table as a LaTeX tabular (booktabs)."""
+        return self._download("table.tex", path)
+
+    def _download(self, name: str, path: str | Path) -> Path:
         target = Path(path)
-        target.write_text(_latex(self.table), encoding="utf-8")
+        target.write_bytes(self._transport.send("GET", f"/api/v1/studies/{self.id}/{name}", again=True).content)
         return target
 
     def extend(self, **more: Any) -> Study:
@@ -194,37 +177,6 @@ def _row(table: Mapping[str, Any], row: Mapping[str, Any]) -> Row:
         figure.get("value"), figure.get("low"), figure.get("high"), difference.get("value"), against.get("p"), against.get("p_holm"),
         {each["seed"]: each["reason"] for each in row["seeds"] if each["evaluation_id"] is None},
     )  # fmt: skip
-
-
-def _cells(row: Row) -> list[str]:
-    """As text: numbers as they are, seeds apart by blanks, nothing where nothing is known."""
-    values: Sequence[Any] = (*row[:4], " ".join(map(str, row.seeds)), *row[5:12])
-    return ["" if value is None else str(value) for value in values]
-
-
-def _latex(rows: Sequence[Row]) -> str:
-    lines = [
-        r"\begin{tabular}{lllrlrr}",
-        r"\toprule",
-        r"Network & Tested on & Arm & Seeds & Balanced accuracy [95\,\%] & Difference & $p$ (Holm) \\",
-        r"\midrule",
-    ]
-    for row in rows:
-        figure = "--" if row.balanced_accuracy is None else f"{row.balanced_accuracy:.3f}"
-        if row.low is not None and row.high is not None:
-            figure += f" [{row.low:.3f}, {row.high:.3f}]"
-        difference = "--" if row.difference is None else f"{row.difference:+.3f}"
-        p = "--" if row.p_holm is None else f"{row.p_holm:.3f}"
-        arm = _escaped(row.arm) + ("" if row.size is None else f" $\\times${row.size:g}")
-        told = (_escaped(row.network), _escaped(row.tested_on), arm, str(len(row.seeds)), figure, difference, p)
-        lines.append(" & ".join(told) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def _escaped(text: str) -> str:
-    for character in "&%$#_{}":
-        text = text.replace(character, "\\" + character)
-    return text
 
 
 def launch(transport: Transport, spec: Mapping[str, Any]) -> Study:
