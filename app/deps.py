@@ -16,6 +16,7 @@ from app.core.errors import ForbiddenError, SignInError
 from app.core.storage import Storage
 from app.security import SAFE_METHODS
 from app.services import (
+    audits,
     checkpoints,
     classifiers,
     datasets,
@@ -27,7 +28,7 @@ from app.services import (
     synthetic_sets,
 )
 from app.services.identity import Identity
-from models import Checkpoint, Classifier, Dataset, Evaluation, Explanation, Job, Study, SyntheticSet
+from models import Audit, Checkpoint, Classifier, Dataset, Evaluation, Explanation, Job, Study, SyntheticSet
 
 OPEN_ROUTES = frozenset({"healthz", "readyz", "sign_in"})
 MAX_ID = 2**63 - 1
@@ -144,6 +145,10 @@ def get_evaluation(session: SessionDep, who: IdentityDep, evaluation_id: PathId)
     return evaluations.get(session, who, evaluation_id)
 
 
+def get_audit(session: SessionDep, who: IdentityDep, audit_id: PathId) -> Audit:
+    return audits.get(session, who, audit_id)
+
+
 def get_study(session: SessionDep, who: IdentityDep, study_id: PathId) -> Study:
     return studies.get(session, who, study_id)
 
@@ -158,5 +163,6 @@ CheckpointDep = Annotated[Checkpoint, Depends(get_checkpoint, scope="function")]
 SyntheticSetDep = Annotated[SyntheticSet, Depends(get_synthetic_set, scope="function")]
 ClassifierDep = Annotated[Classifier, Depends(get_classifier, scope="function")]
 EvaluationDep = Annotated[Evaluation, Depends(get_evaluation, scope="function")]
+AuditDep = Annotated[Audit, Depends(get_audit, scope="function")]
 StudyDep = Annotated[Study, Depends(get_study, scope="function")]
 ExplanationDep = Annotated[Explanation, Depends(get_explanation, scope="function")]

@@ -1,5 +1,6 @@
 """The data model: what web and workers both know. It imports SQLAlchemy and Pydantic, and nothing else of ours."""
 
+from models.audit import Audit, AuditPair
 from models.base import Base, Timestamp, db_now
 from models.checkpoint import Checkpoint
 from models.classifier import Classifier, TrainOn
@@ -46,7 +47,9 @@ __all__ = [
     "QUEUE_OF",
     "Arm",
     "Artifact",
+    "Audit",
     "AuditEvent",
+    "AuditPair",
     "Base",
     "Checkpoint",
     "Classifier",

@@ -28,6 +28,7 @@ class JobKind(enum.StrEnum):
     EVALUATE = "evaluate"
     EXPLAIN = "explain"
     SUMMARISE_STUDY = "summarise_study"
+    AUDIT_SET = "audit_set"
 
 
 class Queue(enum.StrEnum):
@@ -45,6 +46,7 @@ QUEUE_OF = {
     JobKind.EVALUATE: Queue.GPU,
     JobKind.EXPLAIN: Queue.INTERACTIVE,
     JobKind.SUMMARISE_STUDY: Queue.IO,
+    JobKind.AUDIT_SET: Queue.GPU,
 }
 
 

@@ -24,6 +24,8 @@ class SyntheticSet(WithId, Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"), index=True)
     version_id: Mapped[int | None] = mapped_column(ForeignKey("dataset_versions.id"), index=True)
+    # The set of which an audit left copies out to make this one; None: it was drawn.
+    filtered_from_id: Mapped[int | None] = mapped_column(ForeignKey("synthetic_sets.id"), index=True)
     name: Mapped[str] = mapped_column(String(300))
     image_size: Mapped[int]
     channels: Mapped[int]

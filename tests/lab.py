@@ -27,6 +27,7 @@ from models import (
     db_now,
 )
 from tests import factories
+from tests.audit_data import audited
 
 REPORT: dict[str, Any] = {
     "accuracy": {"value": 0.75, "low": 0.5, "high": 1.0},
@@ -58,6 +59,7 @@ class Lab:
     uploaded_image: int
     job: int
     artifact: int
+    audit: int
 
 
 def make_lab(session: Session, who: Identity, storage: Storage) -> Lab:
@@ -93,7 +95,7 @@ def make_lab(session: Session, who: Identity, storage: Storage) -> Lab:
     )
     return Lab(
         version.dataset_id, image.id, checkpoint.id, drawn.id, list(marks), classifier.id, evaluation.id, explanation.id,
-        uploaded.id, job.id, artifact.id,
+        uploaded.id, job.id, artifact.id, audited(session, who, drawn).id,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from app.api import (
+    audits,
     checkpoints,
     classifiers,
     dataset_cards,
@@ -24,7 +25,7 @@ from app.api import (
 routers: list[APIRouter] = [
     each.router
     for each in (
-        uploads, datasets, dataset_health, dataset_cards, dataset_versions, images, jobs, events, checkpoints, synthetic_sets, classifiers, evaluations, explanations, studies,
+        uploads, datasets, dataset_health, dataset_cards, dataset_versions, images, jobs, events, checkpoints, synthetic_sets, audits, classifiers, evaluations, explanations, studies,
         tokens, studio,
     )
 ]  # fmt: skip

@@ -40,6 +40,7 @@ TAGS = [
     ("jobs", "Work of every kind: import, training, sampling, testing, explaining."),
     ("checkpoints", "Diffusion networks that can draw."),
     ("synthetic-sets", "Images that checkpoints drew."),
+    ("audits", "What synthetic sets give away, and how near they come to real images."),
     ("classifiers", "CNNs trained on real, synthetic or both kinds of images."),
     ("evaluations", "Classifiers tested on real images."),
     ("studies", "Whether synthetic images can stand in for real ones: many jobs, one table."),
@@ -72,6 +73,7 @@ JOB_EXAMPLES: dict[str, JsonObject] = {
     "explain": {"kind": "explain", "classifier_id": 1, "image_ids": [1, 2, 3, 4], "num_samples": 200},
     "import_dataset": {"kind": "import_dataset", "upload_id": 1, "name": "brain-mri", "seed": 0},
     "summarise_study": {"kind": "summarise_study", "study_id": 1},
+    "audit_set": {"kind": "audit_set", "synthetic_set_id": 1},
     "check_dataset": {"kind": "check_dataset", "dataset_id": 1},
 }  # fmt: skip
 

@@ -25,6 +25,10 @@ def synthetic_set(dataset: str, *, num_images: int, checkpoint_id: int, seed: in
     return f"{shortened(dataset)}, {num_images:,} images of checkpoint {checkpoint_id}, seed {seed}"
 
 
+def without_copies(name: str, *, num_copies: int, audit_job_id: int) -> str:
+    return f"{shortened(name)}, without {num_copies:,} {'copy' if num_copies == 1 else 'copies'} (audit {audit_job_id})"
+
+
 def classifier(dataset: str, *, architecture: str, learnt: str, seed: int) -> str:
     return f"{shortened(dataset)}, {shortened(architecture)} on {learnt}, seed {seed}"
 

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from app.pages import (
     adding,
     api_docs,
+    audits,
     checkpoints,
     classifiers,
     compare,
@@ -42,6 +43,7 @@ routers: list[APIRouter] = [
     jobs.router,
     checkpoints.router,
     synthetic_sets.router,
+    audits.router,
     classifiers.router,
     evaluations.router,
     explanation_forms.router,  # before explanations: /explanations/new is none

@@ -159,6 +159,8 @@ def _made(session: Session, who: Identity, job: Job) -> Made:
     match result:
         case {"checkpoint_id": int(row_id)}:
             url = f"/checkpoints/{row_id}"
+        case {"audit_id": int(row_id)}:
+            url = f"/audits/{row_id}"
         case {"synthetic_set_id": int(row_id)}:
             url, images = f"/synthetic-sets/{row_id}", _first_of_each_class(session, who, row_id)
         case {"classifier_id": int(row_id)}:

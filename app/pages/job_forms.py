@@ -30,6 +30,7 @@ ABOUT = {
     JobKind.SAMPLE: ("Draw a synthetic set", "A checkpoint draws as many images of each class as you ask for.", "layers", "Draw"),
     JobKind.TRAIN_CLASSIFIER: ("Train a classifier", "Learns classes from real images, synthetic ones or both; real validation images choose the best epoch.", "shapes", "Train"),
     JobKind.EVALUATE: ("Test a classifier", "Every image of a real split is classified; all figures come with intervals.", "target", "Test"),
+    JobKind.AUDIT_SET: ("Audit a synthetic set", "How near its images come to real ones, and whether they give training images away; copies are left out of a further set.", "shield-check", "Audit"),
     JobKind.EXPLAIN: ("Explain decisions", "LIME shows which regions of an image speak for a class and which against it.", "scan-search", "Explain"),
 }  # fmt: skip
 PRESETS = {
@@ -57,6 +58,12 @@ NEEDS = {
         "There is no classifier to test",
         "/jobs/new/train_classifier",
         "Train a classifier",
+    ),
+    JobKind.AUDIT_SET: (
+        "synthetic_set_id",
+        "There is no synthetic set to audit",
+        "/jobs/new/sample",
+        "Draw a synthetic set",
     ),
 }
 

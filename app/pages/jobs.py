@@ -31,6 +31,7 @@ POINTS_AT_FIRST = 250  # of each curve, in the page itself; the rest is fetched 
 RESULT_PAGES = {
     "dataset_id": ("Dataset", "/datasets"),
     "checkpoint_id": ("Checkpoint", "/checkpoints"),
+    "audit_id": ("Audit", "/audits"),  # before the set that it left copies out of
     "synthetic_set_id": ("Synthetic set", "/synthetic-sets"),
     "classifier_id": ("Classifier", "/classifiers"),
     "evaluation_id": ("Evaluation", "/evaluations"),

@@ -14,12 +14,13 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import BadInputError
 from app.deps import IdentityDep, SessionDep, SyntheticSetDep
+from app.pages.audits import Light, lights_of
 from app.pages.render import Script, render
 from app.pages.results import Link, Setting, enlarged, page_url, settings_of
-from app.services import jobs, synthetic_sets
+from app.services import audits, jobs, synthetic_sets
 from app.services.identity import Identity
 from app.services.paging import Page
-from models import Classifier, Mark, SyntheticImage, SyntheticSet
+from models import Audit, Classifier, Mark, SyntheticImage, SyntheticSet
 
 router = APIRouter(prefix="/synthetic-sets", include_in_schema=False)
 TILES_A_PAGE = 120
@@ -59,6 +60,9 @@ class ShowPage(TilesPage):
     marks: dict[Mark, int]
     made_from: list[Link]
     classifiers: list[Classifier]
+    audit: Audit | None
+    lights: list[Light]
+    drawn_as: SyntheticSet | None
     settings: list[Setting]
     script: Script
 
@@ -95,6 +99,7 @@ def show(
     tiles = _tiles(session, synthetic_set, label=chosen_label, mark=chosen_mark, cursor=cursor)
     if "hx-request" in request.headers:
         return render(request, "synthetic_sets/_tiles.html", TilesPage(**tiles))
+    audit = audits.newest_of(session, synthetic_set)
     page = ShowPage(
         **tiles,
         label=chosen_label,
@@ -102,6 +107,9 @@ def show(
         marks=synthetic_sets.mark_counts(session, synthetic_set, label=chosen_label),
         made_from=_made_from(session, who, synthetic_set),
         classifiers=synthetic_sets.classifiers_of(session, synthetic_set),
+        audit=audit,
+        lights=lights_of(audit) if audit is not None else [],
+        drawn_as=synthetic_sets.drawn_as(session, synthetic_set),
         settings=settings_of(synthetic_set.spec),
         script=_script(synthetic_set),
     )

@@ -15,6 +15,7 @@ KINDS = {
     JobKind.EVALUATE: "Evaluate",
     JobKind.EXPLAIN: "Explain",
     JobKind.SUMMARISE_STUDY: "Study table",
+    JobKind.AUDIT_SET: "Audit",
 }
 OPTIONS = {
     "lr": "Learning rate", "num_steps": "Steps", "per_class": "Images per class", "hflip": "Mirror left-right",
@@ -23,7 +24,9 @@ OPTIONS = {
     "image_ids": "Images", "uploaded_image_ids": "Uploaded images", "init_checkpoint_id": "Start from checkpoint",
     "dataset_id": "Dataset", "checkpoint_id": "Checkpoint", "synthetic_set_id": "Synthetic set",
     "classifier_id": "Classifier", "images_per_class": "Images per class at most", "fit": "Images that are not square",
-    "stability_seeds": "Further seeds",
+    "stability_seeds": "Further seeds", "drop_copies": "Leave copies out",
+    "membership": "Attack the network", "num_pairs": "Pairs to keep", "num_planted": "Planted copies", "num_similar": "Pairs for MS-SSIM",
+    "most_images": "Images at most", "k_precision": "Neighbours for precision", "k_density": "Neighbours for density",
 }  # fmt: skip
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 

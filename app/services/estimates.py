@@ -30,6 +30,7 @@ from models import (
 )
 from models.specs import (
     SPEC_OF,
+    AuditSpec,
     CheckDatasetSpec,
     EvaluateSpec,
     ExplainSpec,
@@ -53,6 +54,7 @@ START_S = 5.0  # loading libraries, decoding images
 FILES_PER_S = 150.0
 CHECK_BYTES_PER_IMAGE = 12_000  # tiles as floats, three times
 WORKER_ALIVE_S = 60
+AUDITED_BY = ("tf_efficientnet_lite0",)  # whose weights are always here; a second one may be
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,8 @@ def _work(session: Session, spec: JobSpec, stand: Stand = NOTHING) -> Work:
             return _explain_work(session, spec)
         case SummariseStudySpec():
             return Work(0, 1, 0, 300_000_000, 0)
+        case AuditSpec():
+            return _audit_work(session, spec, stand)
 
 
 def _import_work(session: Session, spec: ImportSpec) -> Work:
@@ -297,6 +301,30 @@ def _explain_work(session: Session, spec: ExplainSpec) -> Work:
     curves = 2 * (spec.num_segments + 1)  # deletion and insertion, superpixel by superpixel
     copies = spec.num_samples * len(spec.seeds) + curves
     return _prediction_work(classifier, images * copies, images, spec.batch_size)
+
+
+def _audit_work(session: Session, spec: AuditSpec, stand: Stand) -> Work:
+    """Features of all images and the attack on the network; the search for copies is small beside them."""
+    source = stand.synthetic_set or _named_set(session, spec.synthetic_set_id)
+    if source is None:
+        return Work(0, 0, 0, PROCESS_BYTES, 0)
+    version = _version(session, spec.dataset_id, spec.version_id or source.version_id)
+    real = [_num_images(version, split) for split in (Split.TRAIN, Split.VAL)]
+    images, some = sum(real) + source.num_images, [min(number, spec.most_images) for number in real]
+    networks = [costs.cnn(name, input_size=224) for name in spec.extractors or AUDITED_BY]
+    macs = images * sum(network.macs for network in networks) * costs.cnn_slowdown(AUDITED_BY[0])
+    attacked = sum(some) if spec.membership else 0
+    checkpoint = stand.checkpoint or session.get(Checkpoint, source.checkpoint_id)
+    passes = images / spec.batch_size * len(networks)
+    if checkpoint is not None and attacked:
+        unet = costs.unet(_trained_with(checkpoint), channels=checkpoint.channels, num_classes=len(checkpoint.classes))
+        calls = len(spec.timesteps) * spec.num_draws
+        macs += unet.macs * attacked * calls
+        passes += calls * attacked / spec.batch_size
+    activations = max(network.activations for network in networks) * 4 * spec.batch_size
+    distances = 8 * max(*some, min(source.num_images, spec.most_images)) ** 2 * 3
+    memory = PROCESS_BYTES + round(max(activations, distances)) + images * 1280 * 4
+    return Work(macs, images * len(networks) + attacked, passes, memory, 10_000_000)
 
 
 def _prediction_work(classifier: Classifier, predictions: int, steps: int, batch_size: int) -> Work:

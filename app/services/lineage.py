@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models import Base, Checkpoint, Classifier, Dataset, Evaluation, Explanation, Job, SyntheticSet
+from models import Audit, Base, Checkpoint, Classifier, Dataset, Evaluation, Explanation, Job, SyntheticSet
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ INPUTS: dict[str, type[Any]] = {
     "synthetic_set_id": SyntheticSet,
     "classifier_id": Classifier,
 }
-OUTPUTS: tuple[type[Any], ...] = (Dataset, Checkpoint, SyntheticSet, Classifier, Evaluation, Explanation)
+OUTPUTS: tuple[type[Any], ...] = (Dataset, Checkpoint, SyntheticSet, Classifier, Evaluation, Audit, Explanation)
 
 
 def lineage(session: Session, job: Job) -> list[Linked]:

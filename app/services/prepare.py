@@ -17,6 +17,7 @@ from app.services import checkpoints, classifiers, datasets, synthetic_sets
 from app.services.identity import Identity
 from app.services.rows import LARGEST_ID, owned
 from models import (
+    Audit,
     Checkpoint,
     Classifier,
     Dataset,
@@ -32,6 +33,7 @@ from models import (
 )
 from models.specs import (
     NETWORK_OPTIONS,
+    AuditSpec,
     CheckDatasetSpec,
     EvaluateSpec,
     ExplainSpec,
@@ -43,8 +45,9 @@ from models.specs import (
     TrainDiffusionSpec,
 )
 
-MADE: dict[str, type[Checkpoint] | type[SyntheticSet] | type[Classifier] | type[Evaluation]] = {
+MADE: dict[str, type[Checkpoint] | type[SyntheticSet] | type[Audit] | type[Classifier] | type[Evaluation]] = {
     "checkpoint_id": Checkpoint, "synthetic_set_id": SyntheticSet, "classifier_id": Classifier, "evaluation_id": Evaluation,
+    "audit_id": Audit,
 }  # fmt: skip
 MOST_IMAGES = 1_000_000  # of one synthetic set
 MAP_HINT = "Say with class_map which class of the classifier each class of the dataset is."
@@ -73,6 +76,8 @@ def prepare(session: Session, who: Identity, spec: JobSpec) -> tuple[JobSpec, st
         case SummariseStudySpec():
             study = owned(session, who, Study, spec.study_id, noun="study")
             return spec, f"Table of {naming.shortened(study.name)}"
+        case AuditSpec():
+            return _audit(session, who, spec)
 
 
 def _train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) -> tuple[JobSpec, str]:
@@ -168,6 +173,46 @@ def _train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec
     filled = {"dataset_id": dataset_id, "version_id": version.id, "image_size": image_size, "fit": fit, "name": name}
     title = f"Classifier on {naming.shortened(dataset)}: {spec.architecture}, {learnt}"
     return spec.model_copy(update=filled), title
+
+
+def _audit(session: Session, who: Identity, spec: AuditSpec) -> tuple[JobSpec, str]:
+    source = synthetic_sets.get(session, who, spec.synthetic_set_id)
+    if not any(synthetic_sets.kept_counts(session, source).values()):
+        raise BadInputError(
+            f"Synthetic set {source.id} has no image that is not rejected.", hint="Take back some rejections first."
+        )
+    dataset_id, version_id = spec.dataset_id, spec.version_id
+    if dataset_id is None:
+        own = synthetic_sets.dataset_of(session, source)
+        if own is None:
+            raise BadInputError(
+                f"Synthetic set {source.id} does not know the real images that were learnt: its checkpoint came with the studio.",
+                hint="Name the dataset that it is to be compared with.",
+                errors=[{"pointer": "/dataset_id", "detail": "is needed"}],
+            )
+        dataset_id, version_id = own.id, version_id or source.version_id
+    version = ready_version(session, who, dataset_id, version_id)
+    _need_same_classes(version, source.classes, f"synthetic set {source.id}")
+    if source.channels < version.channels:
+        raise BadInputError(
+            f"Synthetic set {source.id} is grey, but dataset {version.dataset.name!r} has colour.",
+            hint="Compare it with the dataset that its checkpoint learnt.",
+        )
+    _need_images(version, [Split.TRAIN], "to compare with", each_class=False)
+    learnt = synthetic_sets.checkpoint_of(session, source).spec
+    mirrors = (
+        spec.mirrors
+        if spec.mirrors is not None
+        else mirrors_of(hflip=bool(learnt.get("hflip")), vflip=bool(learnt.get("vflip")))
+    )
+    filled = {"dataset_id": dataset_id, "version_id": version.id, "mirrors": mirrors}
+    return spec.model_copy(update=filled), f"Audit of {naming.shortened(source.name)}"
+
+
+def mirrors_of(*, hflip: bool, vflip: bool) -> list[str]:
+    """Ways in which a network that learnt mirrored images may give one back."""
+    ways = {"left_right": hflip, "top_bottom": vflip, "rotated": hflip and vflip}
+    return [name for name, is_possible in ways.items() if is_possible]
 
 
 def _synthetic_source(session: Session, who: Identity, spec: TrainClassifierSpec) -> SyntheticSet | None:

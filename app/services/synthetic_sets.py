@@ -13,7 +13,7 @@ from app.core.errors import BadInputError, ConflictError, NotFoundError
 from app.services.identity import Identity
 from app.services.paging import Page, page
 from app.services.rows import LARGEST_ID, clean_name, count, note, owned, refuse_if_a_job_needs
-from models import Checkpoint, Classifier, Dataset, DatasetVersion, Mark, SyntheticImage, SyntheticSet
+from models import Checkpoint, Classifier, Dataset, DatasetVersion, Evaluation, Mark, SyntheticImage, SyntheticSet
 
 MOST_MARKED_AT_ONCE = 1000
 
@@ -134,13 +134,31 @@ def rename(session: Session, synthetic_set: SyntheticSet, name: str) -> Syntheti
     return synthetic_set
 
 
+def drawn_as(session: Session, synthetic_set: SyntheticSet) -> SyntheticSet | None:
+    """The set that it is without copies; None: it was drawn."""
+    source = synthetic_set.filtered_from_id
+    return session.get(SyntheticSet, source) if source is not None else None
+
+
 def delete(session: Session, who: Identity, synthetic_set: SyntheticSet) -> None:
-    """Delete it with its images; ConflictError while a classifier or an unfinished job rests on it."""
+    """Delete it with its images and audits; ConflictError while a classifier, a test, a set without its copies or an unfinished job
+    rests on it."""
     trained = count(session, Classifier.synthetic_set_id == synthetic_set.id)
     if trained:
         raise ConflictError(
             f"{trained} classifiers were trained on synthetic set {synthetic_set.id}.",
             hint="Delete those classifiers first: they could not say what they learnt from.",
+        )
+    tested = count(session, Evaluation.synthetic_set_id == synthetic_set.id)
+    if tested:
+        raise ConflictError(
+            f"{tested} evaluations are on synthetic set {synthetic_set.id}.", hint="Delete those evaluations first."
+        )
+    filtered = count(session, SyntheticSet.filtered_from_id == synthetic_set.id)
+    if filtered:
+        raise ConflictError(
+            f"{filtered} sets are synthetic set {synthetic_set.id} without its copies.",
+            hint="Delete those sets first: they could not say where they came from.",
         )
     refuse_if_a_job_needs(session, who, option="synthetic_set_id", row_id=synthetic_set.id, noun="synthetic set")
     note(session, who, "delete", synthetic_set)

@@ -7,11 +7,21 @@ from phantom.datasets import Dataset, DatasetSplit, ImageRef, Overlap, UploadedI
 from phantom.errors import JobFailed, NameTaken, NoToken, PhantomError, ProblemError, StudioUnreachable
 from phantom.health import Health
 from phantom.jobs import Job
-from phantom.results import Checkpoint, Classifier, Evaluation, Explanation, Interval, Spread, SyntheticSet
+from phantom.results import (
+    Audit,
+    Checkpoint,
+    Classifier,
+    Evaluation,
+    Explanation,
+    Interval,
+    Light,
+    Spread,
+    SyntheticSet,
+)
 from phantom.studio import Studio
 
 __all__ = [
-    "Checkpoint", "Classifier", "Dataset", "DatasetSplit", "Evaluation", "Explanation", "Health", "ImageRef",
-    "Interval", "Job", "JobFailed", "NameTaken", "NoToken", "Overlap", "PhantomError", "ProblemError", "Spread", "Studio",
+    "Audit", "Checkpoint", "Classifier", "Dataset", "DatasetSplit", "Evaluation", "Explanation", "Health", "ImageRef",
+    "Interval", "Job", "JobFailed", "Light", "NameTaken", "NoToken", "Overlap", "PhantomError", "ProblemError", "Spread", "Studio",
     "StudioUnreachable", "SyntheticSet", "UploadedImage",
 ]  # fmt: skip

@@ -109,6 +109,58 @@ class SyntheticSet(Result):
         """Save as class folders with metadata.jsonl and a card; returns the files written."""
         return self._download_folder(folder)
 
+    @property
+    def filtered_from_id(self) -> int | None:
+        """The set that this one is without its copies; None: it was drawn."""
+        source: int | None = self.data["filtered_from_id"]
+        return source
+
+
+class Light(NamedTuple):
+    """One light of the release gate. state: green, red, or grey where nobody knows; the sentence says why."""
+
+    name: str
+    state: str
+    sentence: str
+
+
+class Audit(Result):
+    """How near a synthetic set comes to real images, and what it gives away of those that were learnt."""
+
+    def __repr__(self) -> str:
+        return f"<Audit {self.id}: {', '.join(f'{light.name} {light.state}' for light in self.lights)}>"
+
+    @property
+    def lights(self) -> list[Light]:
+        return [Light(each["name"], each["state"], each["sentence"]) for each in self.data["lights"]]
+
+    @property
+    def fidelity(self) -> dict[str, Any]:
+        """KID and the others by extractor, whole and by class, each with interval, n and floor; MS-SSIM."""
+        return dict(self.data["fidelity"])
+
+    @property
+    def privacy(self) -> dict[str, Any]:
+        """Copies, memorised images, authenticity, power and membership."""
+        return dict(self.data["privacy"])
+
+    @property
+    def num_flagged(self) -> int | None:
+        """Images flagged as copies; None: too few held-out images to say."""
+        number: int | None = self.data["num_flagged"]
+        return number
+
+    @property
+    def pairs(self) -> list[dict[str, Any]]:
+        """Synthetic images beside the training images that they are nearest to: every flagged one, and the nearest others."""
+        return list(self._transport.pages(f"/api/v1/audits/{self.id}/pairs"))
+
+    @property
+    def filtered(self) -> SyntheticSet:
+        """The set to train on: without the copies, or the audited one where none were left out."""
+        path = f"/api/v1/synthetic-sets/{self.data['set_to_train_on_id']}"
+        return SyntheticSet(self._transport, self._transport.get(path))
+
 
 class Classifier(Result):
     """A CNN trained on real, synthetic or both kinds of images."""

@@ -56,7 +56,7 @@ def start(studio: Studio, step: Step, made: dict[str, int]) -> Job[Any] | Study:
 
 
 def made_id(job: Job[Any] | Study) -> int | None:
-    """The id of what a finished job made: the dataset of an import, the checkpoint of a training ..."""
+    """The id of what a finished job made: the dataset of an import, the checkpoint of a training, the set to train on of an audit ..."""
     if isinstance(job, Study):
         return job.id
     result = job.data["result"] or {}
@@ -76,7 +76,7 @@ def _check(steps: list[Step]) -> None:
         if "upload" not in step and not isinstance(step.get("kind"), str):
             raise SpecError(
                 f"{name} has no kind.",
-                hint="Add kind: train_diffusion, sample, train_classifier, evaluate, explain or study.",
+                hint="Add kind: train_diffusion, sample, audit_set, train_classifier, evaluate, explain or study.",
             )
         for reference in _references(step):
             if reference not in known:

@@ -15,7 +15,7 @@ from typing import Any
 from phantom.datasets import Dataset, Datasets, DatasetSplit, ImageRef, UploadedImage
 from phantom.errors import PhantomError
 from phantom.jobs import Job
-from phantom.results import Checkpoint, Classifier, Collection, Evaluation, Explanation, Result, SyntheticSet
+from phantom.results import Audit, Checkpoint, Classifier, Collection, Evaluation, Explanation, Result, SyntheticSet
 from phantom.studies import Study, external_tests, launch
 from phantom.transport import Transport
 
@@ -28,6 +28,7 @@ _MADE: dict[str, tuple[str, str, Callable[[Transport, dict[str, Any]], Any]]] = 
     "sample": ("synthetic_set_id", "synthetic-sets", SyntheticSet),
     "train_classifier": ("classifier_id", "classifiers", Classifier),
     "evaluate": ("evaluation_id", "evaluations", Evaluation),
+    "audit_set": ("audit_id", "audits", Audit),
     "explain": ("explanation_id", "explanations", Explanation),
 }
 
@@ -40,6 +41,7 @@ class Studio:
         self.datasets = Datasets(self.transport)
         self.checkpoints = Collection(self.transport, "/api/v1/checkpoints", Checkpoint)
         self.synthetic_sets = Collection(self.transport, "/api/v1/synthetic-sets", SyntheticSet)
+        self.audits = Collection(self.transport, "/api/v1/audits", Audit)
         self.classifiers = Collection(self.transport, "/api/v1/classifiers", Classifier)
         self.evaluations = Collection(self.transport, "/api/v1/evaluations", Evaluation)
         self.studies = Collection(self.transport, "/api/v1/studies", Study)
@@ -82,6 +84,13 @@ class Studio:
         return self.submit(
             "sample", checkpoint_id=checkpoint.id, per_class=per_class, counts=counts, seed=seed, **options
         )
+
+    def audit(self, synthetic: SyntheticSet, *, drop_copies: bool = True, **options: Any) -> Job[Audit]:
+        """Ask how near the images come to real ones, and whether they give training images away.
+
+        `audit.filtered` is then the set without the copies, unless drop_copies is False or there are none.
+        """
+        return self.submit("audit_set", synthetic_set_id=synthetic.id, drop_copies=drop_copies, **options)
 
     def train_classifier(
         self, images: Dataset | SyntheticSet | None = None, *, both: tuple[Dataset, SyntheticSet] | None = None,

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from models.job import JobKind
+from models.specs.audit import AuditSpec
 from models.specs.base import Seed, Spec
 from models.specs.classification import EvaluateSpec, ExplainSpec, TrainClassifierSpec
 from models.specs.conversion import ConversionOptions
@@ -23,6 +24,7 @@ __all__ = [
     "NETWORK_OPTIONS",
     "SPEC_OF",
     "AnyJobSpec",
+    "AuditSpec",
     "CheckDatasetSpec",
     "ConversionOptions",
     "EvaluateSpec",
@@ -51,6 +53,7 @@ JobSpec = (
     | EvaluateSpec
     | ExplainSpec
     | SummariseStudySpec
+    | AuditSpec
 )
 AnyJobSpec = Annotated[JobSpec, Field(discriminator="kind")]
 job_spec_adapter: TypeAdapter[JobSpec] = TypeAdapter(AnyJobSpec)
@@ -63,4 +66,5 @@ SPEC_OF: dict[JobKind, type[Spec]] = {
     JobKind.EVALUATE: EvaluateSpec,
     JobKind.EXPLAIN: ExplainSpec,
     JobKind.SUMMARISE_STUDY: SummariseStudySpec,
+    JobKind.AUDIT_SET: AuditSpec,
 }

@@ -141,3 +141,21 @@ def test_results_are_listed(studio: Studio, lab: Lab) -> None:
     assert [each.architecture for each in studio.classifiers.list(limit=1)] == ["tf_efficientnet_lite0"]
     assert studio.evaluations.list(classifier_id=lab.classifier)[0].id == lab.evaluation
     assert studio.explanations.list(classifier_id=999) == []
+
+
+def test_an_audit_gives_lights_figures_pairs_and_the_set_to_train_on(studio: Studio, lab: Lab) -> None:
+    audit = studio.audits.get(lab.audit)
+    assert [light.name for light in audit.lights] == ["leakage", "copies", "membership", "utility"]
+    assert audit.lights[3].state == "grey"
+    assert audit.fidelity["extractors"][0]["extractor"]["architecture"] == "tf_efficientnet_lite0"
+    assert audit.privacy["spaces"]["pixels"]["copies"]["rate"]["count"] == audit.privacy["num_flagged"]
+    assert (audit.num_flagged, len(audit.pairs)) == (2, 8)
+    assert audit.filtered.num_images == 6
+    assert audit.filtered.filtered_from_id == lab.synthetic_set
+    assert repr(audit).startswith("<Audit 1: leakage green, copies ")
+
+
+def test_an_audit_is_asked_for_by_the_set(studio: Studio, lab: Lab) -> None:
+    job = studio.audit(studio.synthetic_sets.get(lab.synthetic_set), drop_copies=False, seed=3)
+    assert (job.data["kind"], job.data["spec"]["drop_copies"], job.data["spec"]["seed"]) == ("audit_set", False, 3)
+    job.cancel()

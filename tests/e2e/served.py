@@ -37,6 +37,7 @@ from models import (
 from models.specs.card import CardText
 from tests import factories, health_data
 from tests.app.pages import results_data, study_data
+from tests.audit_data import audited
 
 CLASSES = ["glioma", "meningioma", "no_tumor", "pituitary"]
 
@@ -97,6 +98,8 @@ def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
     evaluation = factories.evaluation(session, who, classifier, results_data.report(16, len(CLASSES)))
     explanation = results_data.explanation(session, who, classifier, storage)
     old = results_data.explanation(session, who, classifier, storage, is_measured=False)
+    audit = audited(session, who, drawn)
+    unknown = audited(session, who, drawn, num_held_out=10)
     study = study_data.launched(session, who, version)
     study_data.with_tests(session, who, study, but=1)
     study_data.answered(session, study)
@@ -105,6 +108,7 @@ def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
         "dataset_id": version.dataset_id, "job_id": training.id, "kind": "train_diffusion", "checkpoint_id": checkpoint.id,
         "synthetic_set_id": drawn.id, "classifier_id": classifier.id, "evaluation_id": evaluation.id,
         "explanation_id": explanation.id, "old_explanation_id": old.id, "study_id": study.id,
+        "audit_id": audit.id, "unknown_audit_id": unknown.id, "filtered_set_id": audit.filtered_set_id,
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from app.core.config import Settings
 from app.core.db import Database
 from models import (
+    Audit,
     Checkpoint,
     Classifier,
     Dataset,
@@ -44,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         with database.write() as session:
             for named in (Dataset, Checkpoint, SyntheticSet, Classifier, UploadedImage, Upload, Study):
                 session.execute(update(named).values(name=LONG))
-            for table in (DatasetVersion, Checkpoint, SyntheticSet, Classifier, Evaluation, Explanation):
+            for table in (DatasetVersion, Checkpoint, SyntheticSet, Classifier, Evaluation, Explanation, Audit):
                 session.execute(update(table).values(classes=LONG_CLASSES))
             for table in (Image, RefusedFile):
                 session.execute(update(table).values(path=LONG))

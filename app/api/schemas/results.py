@@ -72,6 +72,7 @@ class SyntheticSetOut(Out):
     num_images: int
     counts: dict[str, int]
     spec: dict[str, Any]
+    filtered_from_id: int | None = Field(description="The set that it is without copies; null: it was drawn.")
     created_at: dt.datetime
     url: str
     download_url: str
@@ -81,8 +82,8 @@ class SyntheticSetOut(Out):
         return cls(
             id=row.id, name=row.name, job_id=row.job_id, checkpoint_id=row.checkpoint_id, dataset_id=dataset_id,
             version_id=row.version_id, image_size=row.image_size, channels=row.channels, classes=row.classes,
-            num_images=row.num_images, counts=row.counts, spec=row.spec, created_at=row.created_at,
-            url=f"/synthetic-sets/{row.id}", download_url=f"{API}/synthetic-sets/{row.id}/download",
+            num_images=row.num_images, counts=row.counts, spec=row.spec, filtered_from_id=row.filtered_from_id,
+            created_at=row.created_at, url=f"/synthetic-sets/{row.id}", download_url=f"{API}/synthetic-sets/{row.id}/download",
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ Files in storage may be shared with other rows of any kind; only those that no o
 from collections.abc import Collection
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app.core import references
@@ -19,6 +19,8 @@ from app.services.rows import clean_name, count, note, refuse_if_a_job_needs
 from models import (
     FINISHED,
     Artifact,
+    Audit,
+    AuditPair,
     Checkpoint,
     Classifier,
     Dataset,
@@ -80,9 +82,11 @@ def _delete_files(storage: Storage, keys: Collection[str]) -> None:
 def _refuse_if_used(session: Session, dataset: Dataset) -> None:
     mine = select(DatasetVersion.id).where(DatasetVersion.dataset_id == dataset.id)
     explained = select(Image.id).where(Image.version_id.in_(mine))
+    shown = select(AuditPair.audit_id).where(AuditPair.image_id.in_(explained))
     used = {
         "checkpoints": count(session, Checkpoint.version_id.in_(mine)),
         "synthetic sets": count(session, SyntheticSet.version_id.in_(mine)),
+        "audits": count(session, or_(Audit.version_id.in_(mine), Audit.id.in_(shown))),
         "classifiers": count(session, Classifier.version_id.in_(mine)),
         "evaluations": count(session, Evaluation.version_id.in_(mine)),
         "studies": count(session, Study.version_id.in_(mine)),

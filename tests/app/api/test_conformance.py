@@ -82,7 +82,7 @@ def _ids(path: str, lab: Lab) -> dict[str, int]:
     ids = {
         "dataset_id": lab.dataset, "checkpoint_id": lab.checkpoint, "synthetic_set_id": lab.synthetic_set,
         "classifier_id": lab.classifier, "evaluation_id": lab.evaluation, "explanation_id": lab.explanation,
-        "job_id": lab.job, "artifact_id": lab.artifact, "upload_id": 1, "token_id": 2,
+        "job_id": lab.job, "artifact_id": lab.artifact, "upload_id": 1, "token_id": 2, "audit_id": lab.audit,
         "image_id": lab.uploaded_image if "uploaded" in path else lab.image,
     }  # fmt: skip
     return {name: value for name, value in ids.items() if f"{{{name}}}" in path}

@@ -1,10 +1,12 @@
 import pytest
+from sqlalchemy import update
 
 from app.core.errors import BadInputError, ConflictError, NotFoundError
 from app.services import datasets, jobs, uploads
-from models import Dataset, DatasetState, Job, JobState, Split, UploadedImage, UploadState
+from models import AuditPair, Dataset, DatasetState, Job, JobState, Split, UploadedImage, UploadState
 from models.specs import ImportSpec
 from tests import factories
+from tests.audit_data import audited
 from tests.imports import Importer, picture, pictures
 
 FILES = pictures("a", 10) | pictures("b", 5)
@@ -214,6 +216,16 @@ class TestChanging:
         with database.write() as session:
             factories.classifier(session, who, datasets.current_version(session, ready))
         with database.write() as session, pytest.raises(ConflictError, match="1 classifiers made from it"):
+            datasets.delete(session, who, datasets.get(session, who, ready.id), storage=storage)
+
+    def test_delete_is_refused_while_an_audit_shows_its_images(self, database, storage, who, ready):
+        with database.write() as session:
+            other = factories.dataset_with_version(session, who, name="other")
+            drawn = factories.synthetic_set(session, who, factories.checkpoint(session, who, other))
+            audit = audited(session, who, drawn)
+            image = datasets.images(session, datasets.current_version(session, ready), limit=1).items[0]
+            session.execute(update(AuditPair).where(AuditPair.audit_id == audit.id).values(image_id=image.id))
+        with database.write() as session, pytest.raises(ConflictError, match="1 audits made from it"):
             datasets.delete(session, who, datasets.get(session, who, ready.id), storage=storage)
 
     @sqlite_only

@@ -12,6 +12,7 @@ from app.services.estimates import START_S, Estimate, estimate
 from app.services.identity import Identity
 from models import DatasetVersion, JobKind, JobState, Worker, db_now
 from models.specs import (
+    AuditSpec,
     EvaluateSpec,
     ExplainSpec,
     ImportSpec,
@@ -137,6 +138,7 @@ def test_every_kind_has_an_estimate(database: Database, who: Identity, version: 
         TrainClassifierSpec(synthetic_set_id=drawn.id),
         EvaluateSpec(classifier_id=classifier.id),
         ExplainSpec(classifier_id=classifier.id, image_ids=[1]),
+        AuditSpec(synthetic_set_id=drawn.id),
     ):
         found = of(database, spec)
         assert 0 < found.seconds_low < found.seconds_high

@@ -7,8 +7,9 @@ from app.core.db import Database
 from app.core.errors import BadInputError, ConflictError, NotFoundError
 from app.services import synthetic_sets
 from app.services.identity import Identity
-from models import Mark, SyntheticImage, SyntheticSet
+from models import Audit, Mark, SyntheticImage, SyntheticSet
 from tests import factories
+from tests.audit_data import audited
 
 
 @pytest.fixture
@@ -97,4 +98,30 @@ class TestDelete:
             version = factories.dataset_with_version(session, who, name="real")
             factories.classifier(session, who, version, synthetic_set_id=made.id, train_on="synthetic")
         with database.write() as session, pytest.raises(ConflictError, match="1 classifiers were trained"):
+            synthetic_sets.delete(session, who, session.get_one(SyntheticSet, made.id))
+
+    def test_takes_its_audits_along_but_not_before_the_set_without_its_copies(
+        self, database: Database, who: Identity, made: SyntheticSet
+    ) -> None:
+        with database.write() as session:
+            audit = audited(session, who, session.get_one(SyntheticSet, made.id))
+        with database.write() as session, pytest.raises(ConflictError, match="1 sets are synthetic set 1 without its"):
+            synthetic_sets.delete(session, who, session.get_one(SyntheticSet, made.id))
+        with database.write() as session:
+            synthetic_sets.delete(session, who, session.get_one(SyntheticSet, audit.filtered_set_id))
+        with database.read() as session:
+            assert session.get_one(Audit, audit.id).filtered_set_id is None
+        with database.write() as session:
+            synthetic_sets.delete(session, who, session.get_one(SyntheticSet, made.id))
+        with database.read() as session:
+            assert session.get(Audit, audit.id) is None
+
+    def test_is_refused_while_a_classifier_was_tested_on_it(
+        self, database: Database, who: Identity, made: SyntheticSet
+    ) -> None:
+        with database.write() as session:
+            version = factories.dataset_with_version(session, who, name="real")
+            tested = factories.evaluation(session, who, factories.classifier(session, who, version), {})
+            tested.synthetic_set_id = made.id
+        with database.write() as session, pytest.raises(ConflictError, match="1 evaluations are on synthetic set"):
             synthetic_sets.delete(session, who, session.get_one(SyntheticSet, made.id))

@@ -86,7 +86,8 @@ def nearest_in_pixels(
     mirrors: of KINDS, tried beside the plain image. own: (N,) clusters whose training images do not count, for images that
     are training images themselves; None for all others. What is found for an image does not depend on the others.
     """
-    check_images(images_uint8)
+    if len(images_uint8):
+        check_images(images_uint8)
     if images_uint8.shape[1:] != gallery.shape:
         raise ValueError(f"Images are {images_uint8.shape[1:]} (H, W, C), the training images {gallery.shape}.")
     kinds = kinds_of(mirrors)

@@ -1,0 +1,49 @@
+"""Audits through REST."""
+
+from typing import Any
+
+from app.core.db import Database
+from app.services.identity import Identity
+from models import SyntheticSet
+from tests.lab import Lab
+
+
+def test_an_audit_says_everything_and_lists_its_pairs(web: Any, lab: Lab) -> None:
+    audit = web.get(f"/api/v1/audits/{lab.audit}").json()
+    assert audit["set_to_train_on_id"] == audit["filtered_set_id"] != audit["synthetic_set_id"]
+    assert [light["name"] for light in audit["lights"]] == ["leakage", "copies", "membership", "utility"]
+    assert audit["fidelity"]["extractors"][0]["whole"]["order"][0] == "kid"
+    assert audit["privacy"]["spaces"]["pixels"]["copies"]["rate"]["n"] == 12
+    pairs = web.get(f"/api/v1/audits/{lab.audit}/pairs", params={"limit": 3}).json()
+    assert [pair["flagged"] for pair in pairs["items"]] == [True, True, False]
+    assert pairs["items"][0]["score"] == 9.0
+    rest = web.get(f"/api/v1/audits/{lab.audit}/pairs", params={"cursor": pairs["next_cursor"]}).json()["items"]
+    assert len(rest) == 5
+    flagged = web.get(f"/api/v1/audits/{lab.audit}/pairs", params={"flagged": True}).json()["items"]
+    assert len(flagged) == 2
+    assert web.get(flagged[0]["real_url"]).status_code == 200
+
+
+def test_audits_are_listed_by_set_and_deleted(web: Any, lab: Lab) -> None:
+    mine = web.get("/api/v1/audits", params={"synthetic_set_id": lab.synthetic_set}).json()["items"]
+    assert [each["id"] for each in mine] == [lab.audit]
+    assert web.get("/api/v1/audits", params={"synthetic_set_id": 999}).json()["items"] == []
+    assert web.delete(f"/api/v1/audits/{lab.audit}").status_code == 204
+    assert web.get(f"/api/v1/audits/{lab.audit}").status_code == 404
+
+
+def test_a_set_says_what_it_was_filtered_from(web: Any, lab: Lab) -> None:
+    filtered = web.get(f"/api/v1/audits/{lab.audit}").json()["filtered_set_id"]
+    assert web.get(f"/api/v1/synthetic-sets/{filtered}").json()["filtered_from_id"] == lab.synthetic_set
+
+
+def test_a_set_whose_checkpoint_came_with_the_studio_needs_a_dataset(
+    web: Any, lab: Lab, database: Database, who: Identity
+) -> None:
+    with database.write() as session:
+        session.get_one(SyntheticSet, lab.synthetic_set).version_id = None
+    asked = {"kind": "audit_set", "synthetic_set_id": lab.synthetic_set}
+    refused = web.post("/api/v1/jobs", json=asked)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"].endswith("dataset_id")
+    assert web.post("/api/v1/jobs", json={**asked, "dataset_id": lab.dataset}).status_code in (201, 202)
