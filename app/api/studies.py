@@ -94,4 +94,7 @@ def delete_study(study: StudyDep, who: IdentityDep, session: SessionDep) -> None
 
 def _out(session: Session, row: Study) -> StudyOut:
     so_far = studies.progress(session, row)
-    return StudyOut.of(row, so_far, dataset_id=studies.dataset_of(session, row).id)
+    audit = studies.audit_of(session, so_far)
+    return StudyOut.of(
+        row, so_far, dataset_id=studies.dataset_of(session, row).id, audit_id=audit.id if audit is not None else None
+    )

@@ -15,13 +15,14 @@ from starlette.responses import Response
 from app.core.db import Database
 from app.core.errors import StudioError
 from app.deps import DatabaseDep, IdentityDep, SessionDep, StudyDep
+from app.pages.audits import Light, lights_of
 from app.pages.render import Script, render
 from app.services import datasets, studies
 from app.services.identity import Identity
 from app.services.paging import Page
 from app.services.studies import Progress, cancelling, estimating
 from app.services.studies.estimating import StudyEstimate
-from models import Arm, Dataset, DatasetState, Study
+from models import Arm, Audit, Dataset, DatasetState, Study
 from models.specs import DEFAULT_SIZES, StudySpec
 from models.specs.study import ARCHITECTURES, STUDY_ARMS
 
@@ -103,6 +104,8 @@ class ShowPage:
     so_far: Progress
     tables: list[Table]
     baselines: list[dict[str, Any]]
+    audit: Audit | None
+    lights: list[Light]
     spec: StudySpec
     settings: str
     script: Script
@@ -247,9 +250,11 @@ def _form_script() -> Script:
 @router.get("/{study_id}")
 def show(request: Request, study: StudyDep, session: SessionDep) -> Response:
     so_far = studies.progress(session, study)
+    audit = studies.audit_of(session, so_far)
     page = ShowPage(
         study=study, dataset=studies.dataset_of(session, study), so_far=so_far, tables=_tables(session, study, so_far),
         baselines=studies.trivial_baselines(session, study),
+        audit=audit, lights=lights_of(audit) if audit is not None else [],
         spec=StudySpec.model_validate(study.spec), settings=json.dumps(study.spec, indent=2), script=_script(study),
     )  # fmt: skip
     return render(request, "studies/_live.html" if "hx-request" in request.headers else "studies/show.html", page)

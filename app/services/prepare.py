@@ -44,6 +44,7 @@ from models.specs import (
     TrainClassifierSpec,
     TrainDiffusionSpec,
 )
+from models.specs.audit import mirrors_of
 
 MADE: dict[str, type[Checkpoint] | type[SyntheticSet] | type[Audit] | type[Classifier] | type[Evaluation]] = {
     "checkpoint_id": Checkpoint, "synthetic_set_id": SyntheticSet, "classifier_id": Classifier, "evaluation_id": Evaluation,
@@ -207,12 +208,6 @@ def _audit(session: Session, who: Identity, spec: AuditSpec) -> tuple[JobSpec, s
     )
     filled = {"dataset_id": dataset_id, "version_id": version.id, "mirrors": mirrors}
     return spec.model_copy(update=filled), f"Audit of {naming.shortened(source.name)}"
-
-
-def mirrors_of(*, hflip: bool, vflip: bool) -> list[str]:
-    """Ways in which a network that learnt mirrored images may give one back."""
-    ways = {"left_right": hflip, "top_bottom": vflip, "rotated": hflip and vflip}
-    return [name for name, is_possible in ways.items() if is_possible]
 
 
 def _synthetic_source(session: Session, who: Identity, spec: TrainClassifierSpec) -> SyntheticSet | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from phantom.errors import JobFailed, StudioUnreachable
 from phantom.jobs import PATIENCE_S
 from phantom.progress import Progress
-from phantom.results import Result
+from phantom.results import Audit, Result
 from phantom.transport import Transport
 
 POLL_S = 2.0
@@ -119,6 +119,12 @@ class Study(Result):
     def answer(self) -> dict[str, Any]:
         """The tables with every metric, test and method, as the studio made them; empty before."""
         return dict(self.data["answer"] or {})
+
+    @property
+    def audit(self) -> Audit | None:
+        """The audit of its synthetic images, whose copies were left out before training; None: none, or not ended."""
+        made = self.data["audit_id"]
+        return Audit(self._transport, self._transport.get(f"/api/v1/audits/{made}")) if made is not None else None
 
     @property
     def table(self) -> list[Row]:

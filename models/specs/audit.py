@@ -133,3 +133,9 @@ class AuditSpec(Spec):
     batch_size: Annotated[
         int, Field(ge=1, le=4096, description="Images at once.", json_schema_extra=more(unit="images"))
     ] = 64
+
+
+def mirrors_of(*, hflip: bool, vflip: bool) -> list[Mirror]:
+    """Ways in which a network that learnt mirrored images may give one back."""
+    ways: dict[Mirror, bool] = {"left_right": hflip, "top_bottom": vflip, "rotated": hflip and vflip}
+    return [name for name, is_possible in ways.items() if is_possible]

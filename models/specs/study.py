@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from models.job import JobKind
+from models.specs.audit import AuditSpec
 from models.specs.base import Spec, more
 from models.specs.classification import TrainClassifierSpec
 from models.specs.diffusion import TrainDiffusionSpec
@@ -23,6 +24,7 @@ SIZED = frozenset({Arm.SYNTHETIC, Arm.REAL_PLUS_SYNTHETIC})  # arms of which the
 FIXED = {
     "diffusion": {"kind", "dataset_id", "version_id", "init_checkpoint_id"},
     "sampling": {"kind", "checkpoint_id", "name"},
+    "audit": {"kind", "synthetic_set_id", "dataset_id", "version_id"},
     "classifier": {
         "kind", "dataset_id", "version_id", "synthetic_set_id", "train_on", "architecture", "seed", "name", "image_size", "fit",
         "train_share", "synthetic_share", "steps_per_epoch", "images_per_class",
@@ -83,6 +85,12 @@ class StudySpec(Spec):
             description="Options of the sampling: per_class or counts at size 1; as many as the real images learnt, if not given."
         ),
     ] = {}  # noqa: RUF012 - Pydantic copies defaults
+    audit: Annotated[
+        Options,
+        Field(
+            description="Options of the audit of the synthetic images; copies are left out before anything is trained on them."
+        ),
+    ] = {}  # noqa: RUF012 - Pydantic copies defaults
     classifier: Annotated[Options, Field(description="Options of every classifier, the same for all arms.")] = {}  # noqa: RUF012
     num_bootstrap: Annotated[
         int, Field(ge=100, le=100_000, description="Resamples for intervals and tests.", json_schema_extra=more())
@@ -108,7 +116,7 @@ class StudySpec(Spec):
     def _check_options(self) -> None:
         """The options of the jobs must be right by themselves, before any job exists."""
         checks: tuple[tuple[str, Any], ...] = (
-            ("diffusion", self.diffusion_spec), ("sampling", self.sample_spec), ("classifier", self.classifier_spec),
+            ("diffusion", self.diffusion_spec), ("sampling", self.sample_spec), ("audit", self.audit_spec), ("classifier", self.classifier_spec),
         )  # fmt: skip
         for name, check in checks:
             try:
@@ -124,6 +132,9 @@ class StudySpec(Spec):
     def sample_spec(self, **more: Any) -> SampleSpec:
         asked = {"per_class": 1} if not {"per_class", "counts"} & set(self.sampling) else {}
         return SampleSpec.model_validate({"checkpoint_id": 0, **asked, **self.sampling, **more})
+
+    def audit_spec(self, **more: Any) -> AuditSpec:
+        return AuditSpec.model_validate({"synthetic_set_id": 0, **self.audit, **more})
 
     def classifier_spec(self, **more: Any) -> TrainClassifierSpec:
         """Without augmentation unless asked for, so that `real_augmented` is what augmentation does."""

@@ -40,13 +40,15 @@ def answer(served: Served, study_id: int, *, but: int = 0) -> None:
 def test_a_study_is_launched_by_one_call_and_waited_for(served: Served, studio: Studio, data) -> None:
     study = studio.study(data, **OPTIONS)
     assert study.state == "running"
-    assert sum(study.data["counts"].values()) == len(study.steps) == 2 + 2 * 2 * 2
-    assert repr(study) == "<Study 1 'Study of shapes': running, 0 of 10 jobs>"
+    assert sum(study.data["counts"].values()) == len(study.steps) == 3 + 2 * 2 * 2
+    assert repr(study) == "<Study 1 'Study of shapes': running, 0 of 11 jobs>"
     with pytest.raises(TimeoutError, match="it goes on"):
         study.wait(timeout_s=0, progress=False)
     answer(served, study.id)
     assert study.wait(progress=False).state == "succeeded"
     assert [each.id for each in studio.studies.list()] == [study.id]
+    assert study.audit is not None
+    assert study.audit.filtered.num_images == 6
 
 
 def test_its_table_has_a_row_for_each_arm(served: Served, studio: Studio, data) -> None:

@@ -4,6 +4,7 @@ from app.services.studies.launching import check, extend, launch, summarise, sum
 from app.services.studies.looking import (
     Progress,
     Step,
+    audit_of,
     dataset_of,
     delete,
     get,
@@ -14,6 +15,6 @@ from app.services.studies.looking import (
 )
 
 __all__ = [
-    "Progress", "Step", "check", "dataset_of", "delete", "extend", "get", "launch", "listing", "preliminary", "progress",
+    "Progress", "Step", "audit_of", "check", "dataset_of", "delete", "extend", "get", "launch", "listing", "preliminary", "progress",
     "summarise", "summarise_again", "trivial_baselines",
 ]  # fmt: skip

@@ -51,6 +51,8 @@ def _step(session: Session, spec: StudySpec, version: DatasetVersion, step: Plan
         stand = Stand(checkpoint=_checkpoint(diffusion, version))
     elif "synthetic_set_id" in step.needs:
         stand = Stand(synthetic_set=_synthetic_set(spec, version))
+    if step.kind == JobKind.AUDIT_SET:
+        stand = Stand(synthetic_set=stand.synthetic_set, checkpoint=_checkpoint(diffusion, version))
     if step.kind == JobKind.EVALUATE:
         stand = Stand(synthetic_set=stand.synthetic_set, classifier=_classifier(spec, version, step))
     return estimates.estimate(session, filled, stand)  # type: ignore[arg-type]  # SPEC_OF holds exactly the kinds of JobSpec

@@ -25,6 +25,7 @@ from models import (
     Study,
     StudyStep,
     SyntheticImage,
+    SyntheticSet,
 )
 from models.specs import StudySpec
 from models.specs.changing import Resplit, Restore
@@ -32,7 +33,7 @@ from models.specs.study import PAPER_TEST_PERCENT, PAPER_TRAIN_PERCENT, SIZED
 
 SUMMARY = "summary"
 RESULTS = {
-    JobKind.TRAIN_DIFFUSION: "checkpoint_id", JobKind.SAMPLE: "synthetic_set_id",
+    JobKind.TRAIN_DIFFUSION: "checkpoint_id", JobKind.SAMPLE: "synthetic_set_id", JobKind.AUDIT_SET: "audit_id",
     JobKind.TRAIN_CLASSIFIER: "classifier_id", JobKind.EVALUATE: "evaluation_id",
 }  # fmt: skip
 
@@ -65,6 +66,7 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     since then other images would be drawn.
     """
     spec = StudySpec.model_validate(study.spec)
+    _need_an_audit(session, study)
     wider = StudySpec.model_validate({**study.spec, **_widened(spec, asked)})
     if max(wider.sizes) > max(spec.sizes) and any(arm in SIZED for arm in spec.arms):
         raise ConflictError(
@@ -78,6 +80,16 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     note(session, who, "extend", study)
     _add_steps(session, who, study, wider, version)
     return study
+
+
+def _need_an_audit(session: Session, study: Study) -> None:
+    """ConflictError for a study of an older studio, whose classifiers learnt the copies as well: new ones would not compare."""
+    names = set(session.scalars(select(StudyStep.name).where(StudyStep.study_id == study.id)))
+    if planning.SAMPLES in names and planning.AUDIT not in names:
+        raise ConflictError(
+            f"Study {study.id} was launched before synthetic images were audited, so its classifiers may have learnt copies.",
+            hint="Launch a new study; it uses the diffusion training and its images again.",
+        )
 
 
 EXTENSIBLE = ("architectures", "seeds", "sizes", "arms")
@@ -183,7 +195,7 @@ def reusable(session: Session, who: Identity, key: str) -> Job | None:
     """A job of the project that has given, or is about to give, the result that a step of this key needs.
 
     One that was stopped early gave another result; of one whose result was deleted nothing is left; and a synthetic set of
-    which a person has rejected images is no longer what was drawn.
+    which a person has rejected images is no longer what was drawn; nor is an audit of it, or one that made it.
     """
     query = select(Job).where(Job.project_id == who.project_id, Job.step_key == key, Job.stop_requested_at.is_(None))
     for job in session.scalars(query.order_by(Job.id.desc())):
@@ -194,12 +206,16 @@ def reusable(session: Session, who: Identity, key: str) -> Job | None:
 
 
 def _is_there(session: Session, job: Job) -> bool:
-    made = (job.result or {}).get(RESULTS[job.kind])
+    result = job.result or {}
+    made = result.get(RESULTS[job.kind])
     if made is None or session.get(prepare.MADE[RESULTS[job.kind]], made) is None:
         return False
-    if job.kind != JobKind.SAMPLE:
+    if job.kind not in (JobKind.SAMPLE, JobKind.AUDIT_SET):
         return True
-    rejected = select(SyntheticImage.id).where(SyntheticImage.set_id == made, SyntheticImage.mark == Mark.REJECTED)
+    sets = {result["synthetic_set_id"], job.spec.get("synthetic_set_id", result["synthetic_set_id"])}
+    if any(session.get(SyntheticSet, set_id) is None for set_id in sets):
+        return False
+    rejected = select(SyntheticImage.id).where(SyntheticImage.set_id.in_(sets), SyntheticImage.mark == Mark.REJECTED)
     return session.scalar(rejected.limit(1)) is None
 
 

@@ -11,7 +11,8 @@ from app.core.errors import ConflictError
 from app.services.identity import Identity
 from app.services.paging import Page, page
 from app.services.rows import note, owned
-from models import FINISHED, Dataset, DatasetVersion, Evaluation, Job, JobState, Study, StudyStep
+from app.services.studies.planning import AUDIT
+from models import FINISHED, Audit, Dataset, DatasetVersion, Evaluation, Job, JobState, Study, StudyStep
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,13 @@ def progress(session: Session, study: Study) -> Progress:
     found = [Step(step, job) for step, job in session.execute(query.order_by(StudyStep.position))]
     answer = session.get(Job, study.answer_job_id) if study.answer_job_id is not None else None
     return Progress(found, answer)
+
+
+def audit_of(session: Session, so_far: Progress) -> Audit | None:
+    """The audit of the synthetic images that the study's classifiers learn; None: it has not ended, or was deleted."""
+    step = next((each for each in so_far.steps if each.step.name == AUDIT), None)
+    made = (step.job.result or {}).get("audit_id") if step is not None else None
+    return session.get(Audit, made) if made is not None else None
 
 
 def preliminary(session: Session, so_far: Progress) -> dict[str, dict[str, Any]]:

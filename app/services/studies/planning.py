@@ -9,9 +9,10 @@ from typing import Any
 from app.core import naming
 from models import Arm, DatasetVersion, JobKind, Split, TrainOn
 from models.specs import EvaluateSpec, StudySpec, TrainClassifierSpec, TrainDiffusionSpec
+from models.specs.audit import mirrors_of
 from models.specs.study import SIZED
 
-DIFFUSION, SAMPLES = "diffusion", "samples"
+DIFFUSION, SAMPLES, AUDIT = "diffusion", "samples", "audit"
 OWN, SYNTHETIC = "own", "synthetic"  # what a classifier is tested on, beside the names of external datasets
 NOT_IN_KEY = {"name", "dataset_id"}  # a version says more than its dataset, and a name changes no result
 
@@ -84,7 +85,7 @@ class _Planner:
         self._steps_per_epoch = max(2, round(sum(budget(spec, version).values()) / classifier.batch_size))
 
     def drawing(self) -> Iterator[Planned]:
-        """The diffusion training and its samples, where an arm needs them."""
+        """The diffusion training, its samples, and their audit, which leaves the copies out; where an arm needs them."""
         if not any(arm in SIZED or arm == Arm.SYNTHETIC_TEST for arm in self._spec.arms):
             return
         diffusion, counts = self._diffusion, synthetic_counts(self._spec, self._version)
@@ -98,6 +99,16 @@ class _Planner:
         draft = sample.model_dump(mode="json", exclude={"kind", "checkpoint_id"})
         yield Planned(
             SAMPLES, JobKind.SAMPLE, draft, f"{total:,} images of {self._dataset}", {"checkpoint_id": DIFFUSION}
+        )
+        yield self._audit()
+
+    def _audit(self) -> Planned:
+        mirrors = mirrors_of(hflip=self._diffusion.hflip, vflip=self._diffusion.vflip)
+        where = {"version_id": self._version.id, "dataset_id": self._version.dataset_id}
+        spec = self._spec.audit_spec(**{"mirrors": mirrors, **self._spec.audit, **where})
+        draft = spec.model_dump(mode="json", exclude={"kind", "synthetic_set_id"})
+        return Planned(
+            AUDIT, JobKind.AUDIT_SET, draft, f"Audit of the images of {self._dataset}", {"synthetic_set_id": SAMPLES}
         )
 
     def of_cell(self, cell: Mapping[str, Any]) -> Iterator[Planned]:
@@ -114,7 +125,7 @@ class _Planner:
         else:
             if Arm.REAL_EQUAL not in self._spec.arms:
                 yield self._training(trained, {**cell, "arm": str(Arm.REAL_EQUAL)})
-            yield self._test(trained, cell, SYNTHETIC, {}, {"synthetic_set_id": SAMPLES})
+            yield self._test(trained, cell, SYNTHETIC, {}, {"synthetic_set_id": AUDIT})
 
     def _training(self, name: str, cell: Mapping[str, Any]) -> Planned:
         arm, architecture, seed = Arm(cell["arm"]), cell["architecture"], cell["seed"]
@@ -142,7 +153,7 @@ class _Planner:
         train_on = TrainOn.SYNTHETIC if arm == Arm.SYNTHETIC else TrainOn.BOTH
         share = round((size or 1.0) / max(self._spec.sizes), 6)
         of_synthetic = {"train_on": str(train_on), "synthetic_set_id": 0, "synthetic_share": share}
-        return (of_synthetic if arm == Arm.SYNTHETIC else budgeted | of_synthetic), {"synthetic_set_id": SAMPLES}
+        return (of_synthetic if arm == Arm.SYNTHETIC else budgeted | of_synthetic), {"synthetic_set_id": AUDIT}
 
     def _test(
         self,

@@ -11,6 +11,7 @@ from models import DatasetVersion, Evaluation, Job, JobKind, JobState, Study
 from models.specs import StudySpec
 from tests import factories
 from tests.app.pages import results_data
+from tests.audit_data import audited
 from workers.ml.metrics.arms import ArmPredictions
 from workers.ml.metrics.comparison import compare_arms
 
@@ -32,9 +33,12 @@ def with_tests(session: Session, who: Identity, study: Study, *, but: int = 0) -
     steps = studies.progress(session, study).steps
     tests = [each.job.id for each in steps if "tested_on" in each.step.cell]
     failed = set(tests[len(tests) - but :])
+    audit = audited(session, who, source)
     for each in steps:
         job = each.job
         job.state, job.result = JobState.SUCCEEDED, {"checkpoint_id": checkpoint.id, "synthetic_set_id": source.id}
+        if job.kind == JobKind.AUDIT_SET:
+            job.result = {"audit_id": audit.id, "synthetic_set_id": audit.filtered_set_id}
         if job.id in failed:
             job.state, job.error = (
                 JobState.FAILED,

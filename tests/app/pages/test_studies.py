@@ -53,7 +53,7 @@ class TestTheForm:
 
     def test_says_what_it_will_take_and_launches_nothing(self, web: Any, dataset_id: int) -> None:
         shown = web.post("/studies/new", data={**FORM, "dataset_id": dataset_id, "action": "estimate"})
-        assert "26 jobs" in shown.text  # two of drawing, two of each of 2 x 2 x 3 cells
+        assert "27 jobs" in shown.text  # three of drawing, two of each of 2 x 2 x 3 cells
         assert "on one worker" in shown.text
         assert 'value="0 1 2"' in shown.text  # what was typed stays
         with web.app.state.database.read() as session:
@@ -145,12 +145,20 @@ class TestAStudy:
         assert web.get(f"/studies/{made.id}").status_code == 404
 
 
+def test_the_lights_of_its_images_stand_above_the_tables(web: Any, who: Identity) -> None:
+    shown = web.get(f"/studies/{study(web, who)}").text
+    assert shown.index('class="lights"') < shown.index('class="study-table"')
+    assert re.search(
+        r'<a href="/audits/\d+">Audit \d+</a> before anything was trained on them; 2.copies were left out', shown
+    )
+
+
 class TestTheList:
     def test_shows_how_far_each_is(self, web: Any, who: Identity) -> None:
         study_id = study(web, who)
         shown = web.get("/studies").text
         assert f'<a href="/studies/{study_id}">Study of hands &amp; feet</a>' in shown
-        assert "26 of 26 done" in shown
+        assert "27 of 27 done" in shown
 
     def test_helps_when_there_is_none(self, web: Any) -> None:
         assert "No study yet" in web.get("/studies").text

@@ -13,9 +13,10 @@ from app.services import jobs, studies
 from app.services.datasets import delete as delete_dataset
 from app.services.identity import Identity
 from app.services.studies import cancelling, estimating, planning
-from models import Arm, Dataset, DatasetVersion, Job, JobKind, JobState, Mark, Study, StudyStep, SyntheticImage
+from models import Arm, Dataset, DatasetVersion, Job, JobKind, JobNeed, JobState, Mark, Study, StudyStep, SyntheticImage
 from models.specs import StudySpec
 from tests import factories
+from tests.audit_data import audited
 
 SMALL: dict[str, Any] = {
     "architectures": ["resnet10t"], "seeds": [0, 1], "diffusion": {"preset": "tiny", "image_size": 16, "num_steps": 4},
@@ -51,7 +52,11 @@ def finish(session: Session, who: Identity, study: Study) -> dict[str, int]:
     version = session.get_one(DatasetVersion, study.version_id)
     checkpoint = factories.checkpoint(session, who, version)
     made = factories.synthetic_set(session, who, checkpoint)
-    for name, result in (("diffusion", {"checkpoint_id": checkpoint.id}), ("samples", {"synthetic_set_id": made.id})):
+    audit = audited(session, who, made)
+    for name, result in (
+        ("diffusion", {"checkpoint_id": checkpoint.id}), ("samples", {"synthetic_set_id": made.id}),
+        ("audit", {"audit_id": audit.id, "synthetic_set_id": audit.filtered_set_id}),
+    ):  # fmt: skip
         job = session.get_one(Job, step(session, study, name).job_id)
         job.state, job.result = JobState.SUCCEEDED, result
     session.flush()
@@ -62,10 +67,28 @@ class TestThePlan:
     def test_trains_and_tests_each_arm_network_and_seed_and_draws_once(self, session, who, version):
         study = studies.launch(session, who, spec_of(version))
         assert kinds(session, study) == {
-            "train_diffusion": 1, "sample": 1, "train_classifier": 4 * 2, "evaluate": 4 * 2,
+            "train_diffusion": 1, "sample": 1, "audit_set": 1, "train_classifier": 4 * 2, "evaluate": 4 * 2,
         }  # fmt: skip
         answer = session.get_one(Job, study.answer_job_id)
         assert (answer.kind, answer.state) == (JobKind.SUMMARISE_STUDY, JobState.WAITING)
+
+    def test_nothing_is_trained_or_tested_on_synthetic_images_before_their_copies_are_left_out(
+        self, session, who, version
+    ):
+        options = {"arms": [*Arm], "diffusion": {**SMALL["diffusion"], "hflip": True}, "audit": {"level": 0.01}}
+        study = studies.launch(session, who, spec_of(version, **options))
+        audit = session.get_one(Job, step(session, study, "audit").job_id)
+        assert (audit.spec["version_id"], audit.spec["mirrors"], audit.spec["level"]) == (
+            version.id,
+            ["left_right"],
+            0.01,
+        )
+        needs = session.execute(
+            select(JobNeed.needs_id, JobNeed.job_id).where(JobNeed.option == "synthetic_set_id")
+        ).all()
+        samples = step(session, study, "samples").job_id
+        assert [need.job_id for need in needs if need.needs_id == samples] == [audit.id]
+        assert len([need for need in needs if need.needs_id == audit.id]) == 2 * 2 + 2
 
     def test_draws_nothing_where_no_arm_needs_it(self, session, who, version):
         study = studies.launch(session, who, spec_of(version, arms=["real", "real_augmented"]))
@@ -112,9 +135,21 @@ class TestThePlan:
 
     def test_real_networks_are_tested_on_synthetic_images_without_being_trained_again(self, session, who, version):
         study = studies.launch(session, who, spec_of(version, arms=["real_equal", "synthetic_test"], seeds=[0]))
-        assert kinds(session, study) == {"train_diffusion": 1, "sample": 1, "train_classifier": 1, "evaluate": 2}
+        assert kinds(session, study) == {
+            "train_diffusion": 1,
+            "sample": 1,
+            "audit_set": 1,
+            "train_classifier": 1,
+            "evaluate": 2,
+        }
         alone = studies.launch(session, who, spec_of(version, arms=["synthetic_test"], seeds=[5]))
-        assert kinds(session, alone) == {"train_diffusion": 1, "sample": 1, "train_classifier": 1, "evaluate": 1}
+        assert kinds(session, alone) == {
+            "train_diffusion": 1,
+            "sample": 1,
+            "audit_set": 1,
+            "train_classifier": 1,
+            "evaluate": 1,
+        }
 
     def test_every_network_is_tested_on_external_datasets_as_well(self, session, who, version):
         other = factories.dataset_with_version(session, who, name="other", classes=["hoop", "blob"])
@@ -155,7 +190,7 @@ class TestUsingAgain:
 
     def test_a_set_of_which_images_were_rejected_is_drawn_anew(self, session, who, version):
         finish(session, who, studies.launch(session, who, spec_of(version)))
-        assert studies.progress(session, studies.launch(session, who, spec_of(version))).num_reused == 18
+        assert studies.progress(session, studies.launch(session, who, spec_of(version))).num_reused == 19
         session.scalars(select(SyntheticImage)).first().mark = Mark.REJECTED
         session.flush()
         reused = {
@@ -165,6 +200,18 @@ class TestUsingAgain:
         }
         assert "diffusion" in reused
         assert "samples" not in reused
+
+    def test_an_audit_is_done_anew_when_what_it_made_or_audited_is_not_as_it_was(self, session, who, version):
+        jobs_of = finish(session, who, studies.launch(session, who, spec_of(version)))
+        again = studies.launch(session, who, spec_of(version))
+        assert step(session, again, "audit").is_reused
+        filtered = session.get_one(Job, jobs_of["audit"]).result["synthetic_set_id"]
+        kept = session.scalars(select(SyntheticImage).where(SyntheticImage.set_id == filtered)).first()
+        kept.mark = Mark.REJECTED
+        session.flush()
+        third = studies.launch(session, who, spec_of(version))
+        assert step(session, third, "samples").is_reused
+        assert not step(session, third, "audit").is_reused
 
     @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
     def test_what_came_to_nothing_is_done_anew(self, session, who, version, state):
@@ -200,6 +247,13 @@ class TestExtending:
         with pytest.raises(ConflictError, match="largest size of study 1 is 1; 2 would need other synthetic images"):
             studies.extend(session, who, study, {"sizes": [2]})
 
+    def test_refuses_a_study_whose_classifiers_learnt_images_that_nobody_audited(self, session, who, version):
+        study = studies.launch(session, who, spec_of(version))
+        session.delete(step(session, study, "audit"))
+        session.flush()
+        with pytest.raises(ConflictError, match="before synthetic images were audited"):
+            studies.extend(session, who, study, {"seeds": [7]})
+
     def test_refuses_what_is_no_axis_of_the_table(self, session, who, version):
         study = studies.launch(session, who, spec_of(version))
         with pytest.raises(BadInputError, match="cannot be extended by diffusion"):
@@ -229,6 +283,8 @@ class TestWhatDoesNotFit:
         ({"seeds": [0, 0]}, "seeds names one of its values twice"),
         ({"classifier": {"seed": 3}}, "classifier names seed, which the study itself decides"),
         ({"diffusion": {"image_size": 33}}, "diffusion: image_size 33 does not fit"),
+        ({"audit": {"synthetic_set_id": 3}}, "audit names synthetic_set_id, which the study itself decides"),
+        ({"audit": {"level": 0.5}}, "audit.level: Input should be less than or equal to 0.05"),
         ({"classifier": {"lr": -1}}, "classifier.lr: Input should be greater than 0"),
         ({"sampling": {"colour": "red"}}, "sampling.colour: Extra inputs"),
         ({"arms": []}, "arms"), ({"architectures": []}, "architectures"),
@@ -242,11 +298,11 @@ class TestEstimate:
     def test_counts_what_is_missing(self, session, who, version):
         asked = spec_of(version)
         whole = estimating.estimate(session, who, asked)
-        assert (whole.num_jobs, whole.num_reused) == (18, 0)
+        assert (whole.num_jobs, whole.num_reused) == (19, 0)
         assert 0 < whole.seconds_low < whole.seconds_high
         studies.launch(session, who, asked)
         nothing = estimating.estimate(session, who, asked)
-        assert (nothing.num_jobs, nothing.num_reused, nothing.seconds_high) == (18, 18, 0)
+        assert (nothing.num_jobs, nothing.num_reused, nothing.seconds_high) == (19, 19, 0)
         more = estimating.estimate(session, who, spec_of(version, seeds=[0, 1, 2]))
         assert more.num_jobs - more.num_reused == 8
         assert more.seconds_high < whole.seconds_high

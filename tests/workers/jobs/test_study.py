@@ -11,6 +11,7 @@ from models.specs import StudySpec
 from tests import factories
 from tests.workers.jobs.conftest import TINY_NETWORK, Studio
 
+QUICK = {"num_halves": 4, "num_subsets": 2, "num_bootstrap": 100, "num_draws": 1, "timesteps": [200], "num_planted": 0}
 LEARN = {"epochs": 1, "pretrained": False, "input_size": 32, "batch_size": 4}
 
 
@@ -23,7 +24,7 @@ def launch(studio: Studio, **options: Any) -> int:
         session.execute(update(DatasetVersion).values(leaks={"patients": 0, "identical": 0, "near": 0}))
         spec = {
             "dataset_id": version.dataset_id, "architectures": ["resnet10t"], "seeds": [0, 1],
-            "diffusion": {**TINY_NETWORK, "num_steps": 3}, "sampling": {"per_class": 6, "num_steps": 2}, "classifier": LEARN,
+            "diffusion": {**TINY_NETWORK, "num_steps": 3}, "sampling": {"per_class": 6, "num_steps": 2}, "classifier": LEARN, "audit": QUICK,
             "num_bootstrap": 200, **options,
         }  # fmt: skip
         return studies.launch(session, studio.who, StudySpec.model_validate(spec)).id
@@ -70,6 +71,27 @@ def test_a_whole_study_ends_with_a_row_for_each_arm_and_size(studio: Studio) -> 
     for row in table["rows"]:
         assert [each["seed"] for each in row["seeds"]] == [0, 1]
         assert row["mean"]["balanced_accuracy"]["value"] == pytest.approx(mean_of(studio, row))
+
+
+def test_what_an_audit_leaves_out_is_not_learnt(studio: Studio) -> None:
+    study_id = launch(studio, arms=["real_equal", "synthetic", "synthetic_test"], seeds=[0])
+    with studio.database.write() as session:
+        steps = {
+            each.step.name: each.job.id for each in studies.progress(session, session.get_one(Study, study_id)).steps
+        }
+    jobs = {name: studio.job(job_id) for name, job_id in steps.items()}
+    study = done(studio, study_id)
+    audit_job, samples = studio.job(jobs["audit"].id), studio.job(jobs["samples"].id)
+    assert audit_job.result is not None
+    assert samples.result is not None
+    assert audit_job.spec["synthetic_set_id"] == samples.result["synthetic_set_id"]
+    for name, job in jobs.items():
+        if name.startswith("train/synthetic") or name.endswith("/synthetic"):
+            assert studio.job(job.id).spec["synthetic_set_id"] == audit_job.result["synthetic_set_id"]
+    with studio.database.read() as session:
+        found = studies.audit_of(session, studies.progress(session, study))
+    assert found is not None
+    assert found.id == audit_job.result["audit_id"]
 
 
 def mean_of(studio: Studio, row: dict[str, Any]) -> float:
