@@ -78,6 +78,13 @@ def choose(session: Session, spec: AuditSpec) -> Chosen:
     )
     if not was_learnt:
         notes = ["The network that drew the images learnt other ones than those they are compared with."]
+    locked = {source.key for source in real_sources(session, version_id=version.id, split=Split.TEST)}
+    if any(source.key in locked for source in train):
+        notes.append(
+            f"{sum(source.key in locked for source in train):,} images that were learnt earlier are test images now: they stay locked, and copies of them "
+            "are not searched for."
+        )
+        train = [source for source in train if source.key not in locked]
     known = {source.key for source in train}
     validation = real_sources(session, version_id=version.id, split=Split.VAL)
     held_out = [source for source in validation if source.key not in known]

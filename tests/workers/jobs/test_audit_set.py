@@ -207,6 +207,28 @@ class TestWhatWasLearnt:
             session.flush()
             assert "was deleted" in choose(session, spec).notes[0]
 
+    def test_leaves_out_what_has_become_a_test_image_since(self, studio: Studio, network: bytes) -> None:
+        version_id = dataset_of(studio, val=30)
+        set_id = set_of(studio, version_id, network, copies=0)
+        with studio.database.write() as session:
+            locked = session.scalars(
+                select(Image.stored_sha256).where(Image.version_id == version_id, Image.split == Split.TEST)
+            ).all()
+            before = factories.dataset_with_version(session, studio.who, name="before", num_images=20)
+            learnt = session.scalars(
+                select(Image).where(Image.version_id == before.id, Image.split == Split.TRAIN)
+            ).all()
+            for image, key in zip(learnt, locked[:3], strict=False):
+                image.stored_sha256 = key
+            first = factories.checkpoint(session, studio.who, before)
+            last = session.get_one(Checkpoint, session.get_one(SyntheticSet, set_id).checkpoint_id)
+            last.spec = {"kind": "train_diffusion", "init_checkpoint_id": first.id}
+            session.flush()
+            chosen = choose(session, AuditSpec(synthetic_set_id=set_id, version_id=version_id))
+        assert len(chosen.train) == 30 + 14 - 3
+        assert not {source.key for source in chosen.train} & set(locked)
+        assert "3 images that were learnt earlier are test images now" in chosen.notes[0]
+
 
 def test_a_cancelled_audit_leaves_nothing(studio: Studio, network: bytes) -> None:
     set_id = set_of(studio, dataset_of(studio, val=30), network, copies=2)
