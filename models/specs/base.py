@@ -1,8 +1,8 @@
 """What all specs share: strict, frozen, and the seed."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 NUM_SEEDS = 2**31
 Seed = Annotated[
@@ -28,3 +28,19 @@ TrainShare = Annotated[
 
 class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def takes_no_truth_for_a_number(cls, data: Any) -> Any:
+        """Python counts true as 1; a person who writes it for a number has made a mistake."""
+        given = data.items() if isinstance(data, dict) else ()
+        for name, value in given:
+            parts = value if isinstance(value, list) else [value]
+            field = cls.model_fields.get(name)
+            if field is not None and any(isinstance(part, bool) for part in parts) and not _has_bool(field.annotation):
+                raise ValueError(f"{name} is {value}; give a number or a text, not true or false.")
+        return data
+
+
+def _has_bool(annotation: Any) -> bool:
+    return annotation is bool or annotation is Any or any(_has_bool(part) for part in get_args(annotation))

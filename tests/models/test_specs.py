@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from models import JobKind, TrainOn
 from models.specs import (
     SPEC_OF,
+    AuditSpec,
     EvaluateSpec,
     ExplainSpec,
     ImportSpec,
@@ -154,3 +155,10 @@ class TestExplain:
 
 def test_an_import_leaves_images_to_test_on() -> None:
     assert "nothing to test on" in refused(ImportSpec, upload_id=1, name="a", train_percent=90, val_percent=10)
+
+
+@pytest.mark.parametrize("wrong", [{"dataset_id": True}, {"synthetic_set_id": False}, {"timesteps": [True]}])
+def test_true_is_no_number(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="not true or false"):
+        AuditSpec.model_validate({"synthetic_set_id": 1, **wrong})
+    assert AuditSpec.model_validate({"synthetic_set_id": 1, "drop_copies": False}).drop_copies is False
