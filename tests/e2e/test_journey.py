@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, StorageState, expect
 
 from app.core.images import encode_png
 from tests.e2e.conftest import Studio
@@ -29,15 +29,25 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def session(browser: Browser, studio: Studio) -> StorageState:
+    """The cookies of a person who has signed in by the studio's link, which works once."""
+    context = browser.new_context(base_url=studio.url)
+    context.new_page().goto(studio.link)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
 @pytest.fixture
-def page(browser: Browser, studio: Studio) -> Iterator[Page]:
+def page(browser: Browser, studio: Studio, session: StorageState) -> Iterator[Page]:
     """A signed-in page; whatever the browser complains of fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=studio.url)
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=studio.url, storage_state=session)
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.goto(studio.link)
+    page.goto("/")
     yield page
     context.close()
     assert complaints == []
