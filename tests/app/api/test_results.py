@@ -105,9 +105,10 @@ def test_results_are_renamed(web: Any, lab: Lab, kind: str) -> None:
 
 def test_things_that_others_rest_on_stay_and_the_rest_is_deleted(web: Any, lab: Lab) -> None:
     assert web.delete(f"/api/v1/checkpoints/{lab.checkpoint}").status_code == 409
+    filtered = web.get(f"/api/v1/audits/{lab.audit}").json()["filtered_set_id"]
     order = [
         f"evaluations/{lab.evaluation}", f"explanations/{lab.explanation}", f"classifiers/{lab.classifier}",
-        f"synthetic-sets/{lab.synthetic_set}", f"checkpoints/{lab.checkpoint}",
+        f"synthetic-sets/{filtered}", f"synthetic-sets/{lab.synthetic_set}", f"checkpoints/{lab.checkpoint}",
     ]  # fmt: skip
     for path in order:
         assert web.delete(f"/api/v1/{path}").status_code == 204, path
