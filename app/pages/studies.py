@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.core.db import Database
-from app.core.errors import StudioError
+from app.core.errors import BadInputError, StudioError
 from app.deps import DatabaseDep, IdentityDep, SessionDep, StudyDep
 from app.pages.audits import Light, lights_of
 from app.pages.render import Script, render
@@ -271,10 +271,11 @@ def extend(
     study: StudyDep, session: SessionDep, who: IdentityDep,
     architectures: Annotated[str, Form(max_length=2000)] = "", seeds: Annotated[str, Form(max_length=500)] = "",
 ) -> Response:  # fmt: skip
-    asked = {
-        "architectures": architectures.replace(",", " ").split(),
-        "seeds": _numbers("Seeds", seeds, int) if seeds.strip() else [],
-    }
+    try:
+        further = _numbers("Seeds", seeds, int) if seeds.strip() else []
+    except ValueError as error:
+        raise BadInputError(str(error)) from error
+    asked = {"architectures": architectures.replace(",", " ").split(), "seeds": further}
     studies.extend(session, who, study, asked)
     return RedirectResponse(f"/studies/{study.id}", 303)
 

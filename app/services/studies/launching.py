@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -67,7 +68,7 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     """
     spec = StudySpec.model_validate(study.spec)
     _need_an_audit(session, study)
-    wider = StudySpec.model_validate({**study.spec, **_widened(spec, asked)})
+    wider = _checked({**study.spec, **_widened(spec, asked)})
     if max(wider.sizes) > max(spec.sizes) and any(arm in SIZED for arm in spec.arms):
         raise ConflictError(
             f"The largest size of study {study.id} is {max(spec.sizes):g}; {max(wider.sizes):g} would need other synthetic images.",
@@ -90,6 +91,19 @@ def _need_an_audit(session: Session, study: Study) -> None:
             f"Study {study.id} was launched before synthetic images were audited, so its classifiers may have learnt copies.",
             hint="Launch a new study; it uses the diffusion training and its images again.",
         )
+
+
+def _checked(options: Mapping[str, Any]) -> StudySpec:
+    """The spec of these options; BadInputError, pointing at the first that is wrong."""
+    try:
+        return StudySpec.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        pointer = "/" + "/".join(str(part) for part in first["loc"])
+        detail = first["msg"].removeprefix("Value error, ")
+        raise BadInputError(
+            f"The study cannot be extended so: {detail}", errors=[{"pointer": pointer, "detail": detail}]
+        ) from error
 
 
 EXTENSIBLE = ("architectures", "seeds", "sizes", "arms")

@@ -136,6 +136,12 @@ class TestAStudy:
         assert web.post(f"/studies/{study_id}/delete", follow_redirects=False).headers["location"] == "/studies"
         assert web.get(f"/studies/{study_id}").status_code == 404
 
+    def test_says_what_is_wrong_with_further_seeds(self, web: Any, who: Identity) -> None:
+        study_id = study(web, who, ended=False, answered=False)
+        for seeds, says in (("one", "write whole numbers"), ("-1", "greater than or equal to 0")):
+            answer = web.post(f"/studies/{study_id}/extend", data={"seeds": seeds})
+            assert (answer.status_code, says in answer.text) == (422, True)
+
     def test_of_another_project_does_not_exist(self, web: Any) -> None:
         with web.app.state.database.write() as session:
             stranger = factories.identity(session, "other")

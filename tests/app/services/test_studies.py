@@ -254,6 +254,15 @@ class TestExtending:
         with pytest.raises(ConflictError, match="before synthetic images were audited"):
             studies.extend(session, who, study, {"seeds": [7]})
 
+    @pytest.mark.parametrize(("asked", "says"), [
+        ({"seeds": [-1]}, "greater than or equal to 0"), ({"sizes": [0]}, "greater than 0"), ({"arms": ["imagined"]}, "Input should be"),
+        ({"seeds": list(range(60))}, "at most 50"), ({"architectures": [""]}, "at least 1 character"),
+    ])  # fmt: skip
+    def test_refuses_values_out_of_range_in_words(self, session, who, version, asked, says):
+        study = studies.launch(session, who, spec_of(version))
+        with pytest.raises(BadInputError, match=says):
+            studies.extend(session, who, study, asked)
+
     def test_refuses_what_is_no_axis_of_the_table(self, session, who, version):
         study = studies.launch(session, who, spec_of(version))
         with pytest.raises(BadInputError, match="cannot be extended by diffusion"):
