@@ -25,6 +25,7 @@ from app.pages import (
     server_imports,
     sign_in,
     studies,
+    study_forms,
     synthetic_sets,
     tokens,
     workers,
@@ -48,6 +49,7 @@ routers: list[APIRouter] = [
     evaluations.router,
     explanation_forms.router,  # before explanations: /explanations/new is none
     explanations.router,
+    study_forms.router,  # before studies: /studies/new is none
     studies.router,
     compare.router,
     workers.router,

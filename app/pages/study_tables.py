@@ -1,0 +1,122 @@
+"""The tables of a study as its page shows them: as far as jobs have ended, and with tests once they all have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.services import studies
+from app.services.studies import Progress
+from models import Arm, Study
+
+ARMS = {
+    Arm.REAL: ("Real, all", "the whole real training split"),
+    Arm.REAL_EQUAL: ("Real, equal budget", "exactly the real images that the diffusion network learnt"),
+    Arm.SYNTHETIC: ("Synthetic", "synthetic images only"),
+    Arm.REAL_PLUS_SYNTHETIC: ("Real and synthetic", "the equal budget and the synthetic images"),
+    Arm.REAL_AUGMENTED: ("Real, augmented", "the equal budget with traditional augmentation"),
+    Arm.SYNTHETIC_TEST: ("Real, tested on synthetic", "are the labels of the synthetic images faithful?"),
+}
+TESTED = {"own": "the locked test images", "synthetic": "the synthetic images"}
+
+
+@dataclass(frozen=True)
+class SeedCell:
+    seed: int
+    value: float | None
+    url: str
+    why: str
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """figures: (name, value, low, high) once the table is made."""
+
+    name: str
+    about: str
+    seeds: list[SeedCell]
+    figures: list[tuple[str, float | None, float | None, float | None]]
+    difference: Mapping[str, Any] | None
+    p: float | None
+    p_holm: float | None
+    is_reference: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    rows: list[TableRow]
+    methods: list[str]
+    saturation: str
+    num_images: int | None
+
+
+def tables_of(session: Session, study: Study, so_far: Progress) -> list[Table]:
+    """One for each network and each set of test images: as far as jobs have ended, and with tests once they all have."""
+    early = studies.preliminary(session, so_far)
+    made = {(table["architecture"], table["tested_on"]): table for table in (study.answer or {}).get("tables", [])}
+    grouped: dict[tuple[str, str], dict[str, list[SeedCell]]] = {}
+    arms: dict[str, Mapping[str, Any]] = {}
+    for each in so_far.steps:
+        cell = each.step.cell
+        if "tested_on" not in cell:
+            continue
+        key = cell["arm"] if cell["size"] is None else f"{cell['arm']} x{cell['size']:g}"
+        arms[key] = cell
+        found = early.get(each.step.name)
+        url = f"/evaluations/{found['evaluation_id']}" if found else f"/jobs/{each.job.id}"
+        why = "" if found else str(each.job.state)
+        seed = SeedCell(cell["seed"], found["balanced_accuracy"] if found else None, url, why)
+        grouped.setdefault((cell["architecture"], cell["tested_on"]), {}).setdefault(key, []).append(seed)
+    return [_table(names, rows, arms, made.get(names)) for names, rows in grouped.items()]
+
+
+def _table(
+    names: tuple[str, str],
+    rows: Mapping[str, list[SeedCell]],
+    arms: Mapping[str, Mapping[str, Any]],
+    made: Mapping[str, Any] | None,
+) -> Table:
+    known = {row["key"]: row for row in made["rows"]} if made else {}
+    lines = [_line(key, seeds, arms[key], known.get(key), made) for key, seeds in rows.items()]
+    methods = _methods(made) if made else []
+    saturation = ((made or {}).get("saturation") or {}).get("sentence", "")
+    title = f"{names[0]} on {TESTED.get(names[1], names[1])}"
+    return Table(title, lines, methods, saturation, (made or {}).get("num_images"))
+
+
+def _line(
+    key: str,
+    seeds: list[SeedCell],
+    cell: Mapping[str, Any],
+    known: Mapping[str, Any] | None,
+    made: Mapping[str, Any] | None,
+) -> TableRow:
+    word, about = ARMS[Arm(cell["arm"])]
+    name = word if cell["size"] is None else f"{word} × {cell['size']:g}"
+    figures, against = [], None
+    if known is not None and "mean" in known:
+        for metric, title in (("balanced_accuracy", "Balanced accuracy"), ("accuracy", "Accuracy"), ("auroc", "AUROC")):
+            entry = known["mean"][metric]
+            figures.append((title, entry["value"], entry["low"], entry["high"]))
+        against = known.get("against_reference")
+    elif known is not None and "balanced_accuracy" in known:
+        figures.append(("Balanced accuracy", known["balanced_accuracy"]["value"], None, None))
+    difference = (against or {}).get("difference", {}).get("balanced_accuracy")
+    return TableRow(
+        name, about, seeds, figures, difference, (against or {}).get("p"), (against or {}).get("p_holm"),
+        bool(made and made.get("reference") == key),
+    )  # fmt: skip
+
+
+def _methods(made: Mapping[str, Any]) -> list[str]:
+    """What the figures mean, each sentence once."""
+    said: list[str] = []
+    for row in made["rows"]:
+        against = row.get("against_reference") or {}
+        for part in (row.get("mean") or {}, against.get("difference") or {}, made.get("family") or {}):
+            sentence = part.get("method")
+            if sentence and sentence not in said:
+                said.append(sentence)
+    return said
