@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from app.core.config import Settings
 from app.core.db import make_engine
+from app.core.migrate import changing_tables
 from models import Base
 
 
@@ -28,6 +29,6 @@ if given is not None:
     _run(given)
 else:
     engine = make_engine(Settings().effective_database_url)
-    with engine.begin() as connection:
+    with changing_tables(engine) as connection:
         _run(connection)
     engine.dispose()

@@ -1,17 +1,32 @@
 """Migrations build exactly the tables of models/, and can be taken back."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.orm import Session
 
 from app.core.db import Database
-from models import Base, DatasetVersion, Evaluation, Explanation, ExplanationItem, Image
+from app.core.migrate import changing_tables
+from app.services import studies
+from models import (
+    Base,
+    Classifier,
+    DatasetVersion,
+    Evaluation,
+    Explanation,
+    ExplanationItem,
+    Image,
+    Prediction,
+    StudyStep,
+    SyntheticImage,
+)
+from models.specs import StudySpec
 from tests import factories
 
 CONFIG = Path(__file__).parents[1] / "alembic.ini"
@@ -77,6 +92,45 @@ def test_rows_from_before_a_revision_stay_and_say_that_nothing_was_measured(empt
         if connection.dialect.name == "sqlite":
             created = connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'explanation_items'"))
             assert "AUTOINCREMENT" in created.scalar_one()
+
+
+@pytest.mark.parametrize(("revision", "kept"), [
+    ("0010", {Prediction: 4, SyntheticImage: 8, StudyStep: 5}), ("0005", {Prediction: 4, SyntheticImage: 8}),
+])  # fmt: skip
+def test_rows_that_name_those_of_a_changed_table_stay(empty: Database, revision: str, kept: dict[Any, int]):
+    """SQLite drops the table whose changed copy takes its place; what names its rows must not go with it."""
+    with changing_tables(empty.engine) as connection:
+        migrate(connection, "upgrade", "head")
+    with empty.write() as session:
+        who = factories.identity(session)
+        version = factories.dataset_with_version(session, who)
+        drawn = factories.synthetic_set(session, who, factories.checkpoint(session, who, version))
+        network = factories.classifier(session, who, version, synthetic_set_id=drawn.id)
+        factories.evaluation(session, who, network, {})
+        spec = StudySpec(dataset_id=version.dataset_id, architectures=["resnet10t"], seeds=[0], arms=["synthetic"])
+        studies.launch(session, who, spec)
+    with changing_tables(empty.engine) as connection:
+        migrate(connection, "downgrade", revision)
+        migrate(connection, "upgrade", "head")
+    with empty.read() as session:
+        assert {table: session.scalar(select(func.count()).select_from(table)) for table in kept} == kept
+
+
+def test_nothing_is_changed_where_a_row_would_name_one_that_is_not_there(database: Database):
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL itself refuses it at once")
+    with database.write() as session:
+        who = factories.identity(session)
+        network = factories.classifier(session, who, factories.dataset_with_version(session, who))
+    with (
+        pytest.raises(RuntimeError, match="of classifiers names a row of synthetic_sets that is not there"),
+        changing_tables(database.engine) as connection,
+    ):
+        connection.execute(text("UPDATE classifiers SET synthetic_set_id = 999"))
+    with database.read() as session:
+        assert session.get_one(Classifier, network.id).synthetic_set_id is None
+    with database.engine.connect() as connection:
+        assert connection.scalar(text("PRAGMA foreign_keys")) == 1
 
 
 def _add_rows(connection: Connection) -> None:
