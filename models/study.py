@@ -30,6 +30,8 @@ class Study(WithId, Base):
     spec: Mapped[dict[str, Any]]  # StudySpec, complete
     answer: Mapped[dict[str, Any] | None]  # the table with its statistics, as the newest summary made it
     answer_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    # The study that this one runs again; None as well once that is deleted.
+    reproduces_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id", ondelete="SET NULL"), index=True)
 
 
 class StudyStep(Base):

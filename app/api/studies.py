@@ -6,9 +6,10 @@ from sqlalchemy.orm import Session
 from app.api.lists import attachment, is_text, page_out
 from app.api.schemas.base import API, Cursor, Limit, PageOut
 from app.api.schemas.studies import StepOut, StepsOut, StudyEstimateOut, StudyExtension, StudyIn, StudyOut
-from app.deps import IdentityDep, SessionDep, StudyDep
+from app.api.schemas.study_comparisons import StudyComparisonOut
+from app.deps import IdentityDep, PathId, SessionDep, StudyDep
 from app.services import studies
-from app.services.studies import cancelling, estimating, tables
+from app.services.studies import cancelling, comparing, estimating, reproducing, tables
 from models import Study
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
@@ -77,6 +78,21 @@ def extend_study(study: StudyDep, body: StudyExtension, who: IdentityDep, sessio
     """Add networks, seeds, sizes, arms or external datasets; nothing that is there is done again."""
     asked = {name: value for name, value in body.model_dump().items() if value}
     return _out(session, studies.extend(session, who, study, asked))
+
+
+@router.post("/{study_id}/reproduce", status_code=202)
+def reproduce_study(study: StudyDep, who: IdentityDep, session: SessionDep, response: Response) -> StudyOut:
+    """Launch a study once more with every job anew, to be compared with the first run."""
+    made = reproducing.reproduce(session, who, study)
+    response.headers["Location"] = f"{API}/studies/{made.id}"
+    return _out(session, made)
+
+
+@router.get("/{study_id}/comparison/{other_id}")
+def compare_studies(study: StudyDep, other_id: PathId, who: IdentityDep, session: SessionDep) -> StudyComparisonOut:
+    """Compare two studies, figure by figure and file by file."""
+    other = studies.get(session, who, other_id)
+    return StudyComparisonOut.of(comparing.compare(session, study, other), comparing.files(session, study, other))
 
 
 @router.post("/{study_id}/cancel")

@@ -39,6 +39,10 @@ def among(name: str, classes: Iterable[str]) -> str | None:
     return name if name in alike else next(iter(alike), None)
 
 
+def reproduction(dataset: str, *, study_id: int) -> str:
+    return f"Study {study_id} of {shortened(dataset)}, reproduced"
+
+
 def plain(name: str) -> str:
     """Equal for names that a person may take for the same: "No tumor" and "no_tumor"."""
     return re.sub(r"[\W_]+", "", name.casefold())

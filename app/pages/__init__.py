@@ -25,6 +25,7 @@ from app.pages import (
     server_imports,
     sign_in,
     studies,
+    study_comparisons,
     study_forms,
     synthetic_sets,
     tokens,
@@ -50,6 +51,7 @@ routers: list[APIRouter] = [
     explanation_forms.router,  # before explanations: /explanations/new is none
     explanations.router,
     study_forms.router,  # before studies: /studies/new is none
+    study_comparisons.router,  # and /studies/compare neither
     studies.router,
     compare.router,
     workers.router,

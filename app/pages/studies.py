@@ -12,11 +12,12 @@ from app.core.errors import BadInputError
 from app.deps import IdentityDep, SessionDep, StudyDep
 from app.pages.audits import Light, lights_of
 from app.pages.render import Script, render
+from app.pages.study_comparisons import Verdict, verdict
 from app.pages.study_forms import numbers
 from app.pages.study_tables import Table, tables_of
 from app.services import studies
 from app.services.paging import Page
-from app.services.studies import Progress, cancelling
+from app.services.studies import Progress, cancelling, comparing, reproducing
 from models import Audit, Dataset, Study
 from models.specs import StudySpec
 
@@ -38,6 +39,8 @@ class ListPage:
 
 @dataclass(frozen=True)
 class ShowPage:
+    """original: the study that this one runs again; verdict: how the two compare, once this one has ended."""
+
     study: Study
     dataset: Dataset
     so_far: Progress
@@ -47,6 +50,9 @@ class ShowPage:
     lights: list[Light]
     spec: StudySpec
     settings: str
+    original: Study | None
+    reproductions: list[Study]
+    verdict: Verdict | None
     script: Script
 
 
@@ -64,12 +70,15 @@ def show_list(request: Request, session: SessionDep, who: IdentityDep, cursor: s
 @router.get("/{study_id}")
 def show(request: Request, study: StudyDep, session: SessionDep) -> Response:
     so_far = studies.progress(session, study)
-    audit = studies.audit_of(session, so_far)
+    audit, original = studies.audit_of(session, so_far), reproducing.original(session, study)
     page = ShowPage(
         study=study, dataset=studies.dataset_of(session, study), so_far=so_far, tables=tables_of(session, study, so_far),
         baselines=studies.trivial_baselines(session, study),
         audit=audit, lights=lights_of(audit) if audit is not None else [],
-        spec=StudySpec.model_validate(study.spec), settings=json.dumps(study.spec, indent=2), script=_script(study),
+        spec=StudySpec.model_validate(study.spec), settings=json.dumps(study.spec, indent=2),
+        original=original, reproductions=reproducing.reproductions(session, study),
+        verdict=verdict(comparing.compare(session, original, study)) if original is not None and so_far.is_finished else None,
+        script=_script(study),
     )  # fmt: skip
     return render(request, "studies/_live.html" if "hx-request" in request.headers else "studies/show.html", page)
 

@@ -25,11 +25,14 @@ app = typer.Typer(
 datasets = typer.Typer(no_args_is_help=True, help="Real images.")
 jobs = typer.Typer(no_args_is_help=True, help="Work: what waits, runs and has ended.")
 sets = typer.Typer(no_args_is_help=True, help="Synthetic sets.")
+studies = typer.Typer(no_args_is_help=True, help="Studies.")
 app.add_typer(datasets, name="datasets")
 app.add_typer(jobs, name="jobs")
 app.add_typer(sets, name="sets")
+app.add_typer(studies, name="studies")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+StudyId = Annotated[int, typer.Argument(help="The study's number.")]
 JobId = Annotated[int, typer.Argument(help="The job's number.")]
 Images = Annotated[Path, typer.Argument(help="A folder, or a zip, tar, tar.gz or npz.")]
 Seed = Annotated[int, typer.Option(help="Fixes the split.")]
@@ -187,6 +190,25 @@ def run(
                 print(_outcome(rows[-1]), flush=True)
     if as_json:
         _print(rows if len(steps) > 1 else rows[0], as_json, "")
+
+
+@studies.command("reproduce")
+def reproduce(
+    study_id: StudyId,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and compare.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study again with every job anew. With --wait, say whether both agree; exit code 1 if they do not."""
+    with Studio() as studio:
+        first = studio.studies.get(study_id)
+        again = first.reproduce()
+        if not wait:
+            _print(again.data, as_json, f"Study {again.id} ({again.name}) runs study {study_id} again.")
+            return
+        found = first.compare(again.wait(progress=not as_json))
+        _print(found.data, as_json, f"Studies {study_id} and {again.id}: {found.verdict}")
+        if not found.is_equal:
+            sys.exit(FAILED)
 
 
 @sets.command("list")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +36,65 @@ class Row(NamedTuple):
     p: float | None
     p_holm: float | None
     failed: dict[int, str]
+
+
+class Difference(NamedTuple):
+    """A figure that differs. name: its place in the report, such as mean.balanced_accuracy.low; None: that study has none.
+
+    seed: None for figures over all seeds; arm: None for figures of a whole table. difference: b minus a.
+    """
+
+    network: str
+    tested_on: str
+    arm: str | None
+    size: float | None
+    seed: int | None
+    name: str
+    a: float | None
+    b: float | None
+    difference: float | None
+
+
+class Comparison:
+    """Two studies side by side; `data` is everything that the studio says of it."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"<Comparison of studies {self.data['a']} and {self.data['b']}: {self.verdict}>"
+
+    @property
+    def verdict(self) -> str:
+        """In a sentence."""
+        return str(self.data["verdict"])
+
+    @property
+    def is_equal(self) -> bool:
+        """Both have the same figures, all equal to the last digit, and each was made twice."""
+        return bool(self.data["is_equal"])
+
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """The options that differ: name, a, b."""
+        return list(self.data["settings"])
+
+    @property
+    def files(self) -> list[dict[str, Any]]:
+        """What each step made, by hash: name, what, a, b, outcome ("same bytes", "differs", "not there" or "one job")."""
+        return list(self.data["files"])
+
+    @property
+    def differing(self) -> list[Difference]:
+        """Every figure that is not equal to the last digit."""
+        found: list[Difference] = []
+        for table in self.data["tables"]:
+            found += _differing(table, None, None, table["figures"])
+            for row in table["rows"]:
+                found += _differing(table, row, None, row["figures"])
+                for seed in row["seeds"]:
+                    found += _differing(table, row, seed["seed"], seed["figures"])
+        return found
 
 
 class Study(Result):
@@ -151,6 +210,14 @@ class Study(Result):
         self.data = self._transport.post(f"/api/v1/studies/{self.id}/extend", more)
         return self
 
+    def reproduce(self) -> Study:
+        """Launch it once more with every job anew; returns that study at once. `compare` then says whether they agree."""
+        return Study(self._transport, self._transport.post(f"/api/v1/studies/{self.id}/reproduce"))
+
+    def compare(self, other: Study) -> Comparison:
+        """This study (a) beside another one (b), figure by figure and file by file."""
+        return Comparison(self._transport.get(f"/api/v1/studies/{self.id}/comparison/{other.id}"))
+
     def cancel(self) -> Study:
         """Cancel its jobs that have not ended and that no other study needs."""
         self.data = self._transport.post(f"/api/v1/studies/{self.id}/cancel")
@@ -183,6 +250,19 @@ def _row(table: Mapping[str, Any], row: Mapping[str, Any]) -> Row:
         figure.get("value"), figure.get("low"), figure.get("high"), difference.get("value"), against.get("p"), against.get("p_holm"),
         {each["seed"]: each["reason"] for each in row["seeds"] if each["evaluation_id"] is None},
     )  # fmt: skip
+
+
+def _differing(
+    table: Mapping[str, Any], row: Mapping[str, Any] | None, seed: int | None, figures: Sequence[Mapping[str, Any]]
+) -> list[Difference]:
+    arm, size = (row["arm"], row["size"]) if row is not None else (None, None)
+    return [
+        Difference(
+            table["architecture"], table["tested_on"], arm, size, seed, each["name"], each["a"], each["b"], each["difference"],
+        )
+        for each in figures
+        if not each["is_equal"]
+    ]  # fmt: skip
 
 
 def launch(transport: Transport, spec: Mapping[str, Any]) -> Study:

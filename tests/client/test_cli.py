@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from models import Job, JobKind, JobState
+from models import Job, JobKind, JobState, Study
+from tests import factories
+from tests.app.pages import study_data
 from tests.client.conftest import Served
 from tests.lab import Lab
 from workers.runner import Runner
@@ -183,3 +186,44 @@ def test_wrong_usage_and_no_token_are_exit_code_2(run: Run) -> None:
 def test_no_studio_there_is_exit_code_3(run: Run) -> None:
     done = run("jobs", "list", PHANTOM_URL="http://127.0.0.1:9")
     assert (done.returncode, "No studio answers at http://127.0.0.1:9" in done.stderr) == (3, True)
+
+
+def test_studies_reproduce_runs_a_study_again_and_compares(run: Run, served: Served) -> None:
+    with served.database.write() as session:
+        study = study_data.launched(session, served.who, factories.dataset_with_version(session, served.who))
+        study_data.with_tests(session, served.who, study)
+        study_data.answered(session, study)
+    done = run("studies", "reproduce", study.id)
+    assert (done.returncode, done.stdout.strip()) == (0, "Study 2 (Study 1 of shapes, reproduced) runs study 1 again.")
+    refused = run("studies", "reproduce", 2)
+    assert (refused.returncode, "Study 2 is still running" in refused.stderr) == (1, True)
+
+
+def test_studies_reproduce_waits_and_fails_where_a_figure_differs(
+    environment: dict[str, str], served: Served, tmp_path: Path
+) -> None:
+    with served.database.write() as session:
+        study = study_data.launched(session, served.who, factories.dataset_with_version(session, served.who))
+        study_data.with_tests(session, served.who, study)
+        study_data.answered(session, study)
+    process = subprocess.Popen(
+        [*COMMAND, "studies", "reproduce", str(study.id), "--wait", "--json"], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    end_of(served, study.id + 1, seed=1)
+    told, _ = process.communicate(timeout=60)
+    found = json.loads(told)
+    assert (process.returncode, found["a"], found["b"], found["is_equal"]) == (1, study.id, study.id + 1, False)
+
+
+def end_of(served: Served, study_id: int, *, seed: int) -> None:
+    """Wait until there is such a study, and let all of its jobs have ended."""
+    until = time.monotonic() + 30
+    while True:
+        with served.database.write() as session:
+            study = session.get(Study, study_id)
+            if study is not None:
+                study_data.with_tests(session, served.who, study, seed=seed)
+                study_data.answered(session, study)
+                return
+        assert time.monotonic() < until, "the study was not launched"
+        time.sleep(0.1)

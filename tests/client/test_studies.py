@@ -1,5 +1,6 @@
 """Studies through the client: launched, waited for, read as a table, extended."""
 
+import copy
 import csv
 import re
 from pathlib import Path
@@ -124,3 +125,43 @@ def test_the_command_hands_in_a_study(served: Served, studio: Studio, data, tmp_
     made = specfile.start(studio, steps[0], {})
     assert specfile.made_id(made) == made.id
     assert made.spec["architectures"] == ["resnet10t"]
+
+
+def test_it_is_run_again_and_compared(served: Served, studio: Studio, data) -> None:
+    study = studio.study(data, **OPTIONS)
+    with pytest.raises(ProblemError, match="still running") as refused:
+        study.reproduce()
+    assert refused.value.status == 409
+    answer(served, study.id)
+    again = study.reproduce()
+    assert (again.state, again.data["reproduces_id"], again.spec) == ("running", study.id, study.spec)
+    assert again.data["num_reused"] == 0
+    assert study.compare(again).verdict == f"Study {again.id} has no table yet, so there is no figure to compare."
+    answer(served, again.id)
+    found = study.compare(again)
+    assert found.is_equal
+    assert repr(found).startswith("<Comparison of studies 1 and 2: All ")
+    assert (found.settings, found.differing) == ([], [])
+    assert found.files[0]["outcome"] == "same bytes"
+
+
+def test_a_comparison_names_what_differs(served: Served, studio: Studio, data) -> None:
+    study = studio.study(data, **OPTIONS)
+    answer(served, study.id)
+    again = study.reproduce()
+    answer(served, again.id)
+    with served.database.write() as session:
+        row = session.get_one(StudyRow, again.id)
+        made = copy.deepcopy(row.answer)
+        made["tables"][0]["rows"][1]["mean"]["accuracy"]["value"] -= 0.5
+        row.answer = made
+    (one,) = study.compare(again).differing
+    assert (one.network, one.arm, one.size, one.seed, one.name) == (
+        "resnet10t",
+        "synthetic",
+        1.0,
+        None,
+        "mean.accuracy.value",
+    )
+    assert one.difference == -0.5
+    assert not study.compare(again).is_equal

@@ -20,6 +20,7 @@ from app.core.storage import Storage, make_storage
 from app.main import create_app
 from app.services import tokens
 from app.services.identity import Identity
+from app.services.studies import reproducing
 from models import (
     Artifact,
     Base,
@@ -103,11 +104,14 @@ def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
     study = study_data.launched(session, who, version)
     study_data.with_tests(session, who, study, but=1)
     study_data.answered(session, study)
+    again = reproducing.reproduce(session, who, study)
+    study_data.with_tests(session, who, again, but=2, seed=1)
+    study_data.answered(session, again)
     add_other_jobs(session, who, version)
     return {
         "dataset_id": version.dataset_id, "job_id": training.id, "kind": "train_diffusion", "checkpoint_id": checkpoint.id,
         "synthetic_set_id": drawn.id, "classifier_id": classifier.id, "evaluation_id": evaluation.id,
-        "explanation_id": explanation.id, "old_explanation_id": old.id, "study_id": study.id,
+        "explanation_id": explanation.id, "old_explanation_id": old.id, "study_id": study.id, "again_id": again.id,
         "audit_id": audit.id, "unknown_audit_id": unknown.id, "filtered_set_id": audit.filtered_set_id,
     }  # fmt: skip
 

@@ -36,6 +36,8 @@ SPECIAL = [
     "/jobs/new/audit_set",
     "/explanations/new?classifier_id={classifier_id}",
     "/compare?jobs={job_id}",
+    "/studies/compare?a={study_id}&b={again_id}",
+    "/studies/{again_id}",
     "/datasets/new/{upload_id}?classes=column:patient_id",
     "/datasets/new?dataset_id={dataset_id}",
     "/datasets/new/{upload_id}?dataset_id={dataset_id}",

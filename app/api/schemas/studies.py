@@ -77,6 +77,7 @@ class StudyOut(Out):
     state: str = Field(description="running; succeeded: there is a table of what could be done; failed.")
     counts: dict[str, int] = Field(description="Jobs by state.")
     num_reused: int
+    reproduces_id: int | None = Field(description="The study that this one runs again; null: none, or deleted.")
     audit_id: int | None = Field(description="The audit of its synthetic images; null: none, or not ended.")
     answer_job_id: int | None
     answer: dict[str, Any] | None = Field(description="The tables, as the newest summary made them.")
@@ -89,7 +90,7 @@ class StudyOut(Out):
     def of(cls, row: Study, so_far: Progress, *, dataset_id: int, audit_id: int | None) -> "StudyOut":
         return cls(
             id=row.id, name=row.name, dataset_id=dataset_id, version_id=row.version_id, state=so_far.state, counts=so_far.counts,
-            num_reused=so_far.num_reused, audit_id=audit_id, answer_job_id=row.answer_job_id, answer=row.answer, spec=row.spec,
+            num_reused=so_far.num_reused, reproduces_id=row.reproduces_id, audit_id=audit_id, answer_job_id=row.answer_job_id, answer=row.answer, spec=row.spec,
             created_by=row.created_by, created_at=row.created_at, url=f"/studies/{row.id}",
         )  # fmt: skip
 

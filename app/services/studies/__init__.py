@@ -12,9 +12,10 @@ from app.services.studies.looking import (
     preliminary,
     progress,
     trivial_baselines,
+    version_of,
 )
 
 __all__ = [
     "Progress", "Step", "audit_of", "check", "dataset_of", "delete", "extend", "get", "launch", "listing", "preliminary", "progress",
-    "summarise", "summarise_again", "trivial_baselines",
+    "summarise", "summarise_again", "trivial_baselines", "version_of",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """What a study would take, before it is launched: the sum over its steps that are not there already."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -33,6 +34,13 @@ def estimate(session: Session, who: Identity, spec: StudySpec) -> StudyEstimate:
     planned = planning.steps(spec, version)
     keys = planning.step_keys(planned)
     missing = [step for step in planned if launching.reusable(session, who, keys[step.name]) is None]
+    return of_steps(session, spec, version, planned, missing)
+
+
+def of_steps(
+    session: Session, spec: StudySpec, version: DatasetVersion, planned: Sequence[Planned], missing: Sequence[Planned]
+) -> StudyEstimate:
+    """What the missing ones of the planned steps take."""
     found = [_step(session, spec, version, step) for step in missing]
     return StudyEstimate(
         num_jobs=len(planned), num_reused=len(planned) - len(missing),

@@ -1,6 +1,6 @@
 """Turn a study's plan into jobs, taking those that are there already, and extend it without doing anything twice."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -56,7 +56,7 @@ def launch(session: Session, who: Identity, spec: StudySpec) -> Study:
     session.add(study)
     session.flush()
     note(session, who, "launch", study)
-    _add_steps(session, who, study, complete, version)
+    add_steps(session, who, study, complete, version)
     return study
 
 
@@ -67,7 +67,7 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     since then other images would be drawn.
     """
     spec = StudySpec.model_validate(study.spec)
-    _need_an_audit(session, study)
+    need_an_audit(session, study)
     wider = _checked({**study.spec, **_widened(spec, asked)})
     if max(wider.sizes) > max(spec.sizes) and any(arm in SIZED for arm in spec.arms):
         raise ConflictError(
@@ -79,11 +79,11 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     wider = wider.model_copy(update={"external": _external(session, who, wider)})
     study.spec = wider.model_dump(mode="json")
     note(session, who, "extend", study)
-    _add_steps(session, who, study, wider, version)
+    add_steps(session, who, study, wider, version)
     return study
 
 
-def _need_an_audit(session: Session, study: Study) -> None:
+def need_an_audit(session: Session, study: Study) -> None:
     """ConflictError for a study of an older studio, whose classifiers learnt the copies as well: new ones would not compare."""
     names = set(session.scalars(select(StudyStep.name).where(StudyStep.study_id == study.id)))
     if planning.SAMPLES in names and planning.AUDIT not in names:
@@ -173,9 +173,14 @@ def _paper_version(session: Session, who: Identity, version: DatasetVersion) -> 
     return made
 
 
-def _add_steps(session: Session, who: Identity, study: Study, spec: StudySpec, version: DatasetVersion) -> None:
-    """Write down the steps that the study does not have yet, and the summary that follows all of them."""
+def add_steps(session: Session, who: Identity, study: Study, spec: StudySpec, version: DatasetVersion) -> None:
+    """Write down the steps that the study does not have yet, and the summary that follows all of them.
+
+    A study that reproduces another takes nothing over, now or when it is extended, and that one takes nothing of its: else
+    they would be compared with themselves.
+    """
     planned = planning.steps(spec, version)
+    apart = _jobs_of_reproductions(session, study)
     keys = planning.step_keys(planned)
     jobs: dict[str, Job] = {
         step.name: session.get_one(Job, step.job_id)
@@ -184,7 +189,7 @@ def _add_steps(session: Session, who: Identity, study: Study, spec: StudySpec, v
     for position, step in enumerate(planned):
         if step.name in jobs:
             continue
-        known = reusable(session, who, keys[step.name])
+        known = None if study.reproduces_id is not None else reusable(session, who, keys[step.name], apart=apart)
         job = known or _add(session, who, step, keys[step.name], jobs)
         jobs[step.name] = job
         session.add(
@@ -205,8 +210,13 @@ def _add(session: Session, who: Identity, step: Planned, key: str, jobs: Mapping
     )  # fmt: skip
 
 
-def reusable(session: Session, who: Identity, key: str) -> Job | None:
-    """A job of the project that has given, or is about to give, the result that a step of this key needs.
+def _jobs_of_reproductions(session: Session, study: Study) -> set[int]:
+    query = select(StudyStep.job_id).join(Study, Study.id == StudyStep.study_id)
+    return set(session.scalars(query.where(Study.reproduces_id == study.id)))
+
+
+def reusable(session: Session, who: Identity, key: str, *, apart: Collection[int] = ()) -> Job | None:
+    """A job of the project, none of `apart`, that has given, or is about to give, the result that a step of this key needs.
 
     One that was stopped early gave another result; of one whose result was deleted nothing is left; and a synthetic set of
     which a person has rejected images is no longer what was drawn; nor is an audit of it, or one that made it.
@@ -214,7 +224,7 @@ def reusable(session: Session, who: Identity, key: str) -> Job | None:
     query = select(Job).where(Job.project_id == who.project_id, Job.step_key == key, Job.stop_requested_at.is_(None))
     for job in session.scalars(query.order_by(Job.id.desc())):
         may_be = job.state not in (JobState.FAILED, JobState.CANCELLED) and job.cancel_requested_at is None
-        if may_be and (not job.is_finished or _is_there(session, job)):
+        if job.id not in apart and may_be and (not job.is_finished or _is_there(session, job)):
             return job
     return None
 

@@ -62,8 +62,12 @@ def listing(session: Session, who: Identity, *, cursor: str | None = None, limit
     )
 
 
+def version_of(session: Session, study: Study) -> DatasetVersion:
+    return session.get_one(DatasetVersion, study.version_id)
+
+
 def dataset_of(session: Session, study: Study) -> Dataset:
-    return session.get_one(DatasetVersion, study.version_id).dataset
+    return version_of(session, study).dataset
 
 
 def trivial_baselines(session: Session, study: Study) -> list[dict[str, Any]]:

@@ -25,10 +25,13 @@ def launched(session: Session, who: Identity, version: DatasetVersion, **options
     return studies.launch(session, who, StudySpec.model_validate({"dataset_id": version.dataset_id, **SPEC, **options}))
 
 
-def with_tests(session: Session, who: Identity, study: Study, *, but: int = 0) -> None:
-    """All its jobs have succeeded, each test with an evaluation; the last `but` tests have failed."""
+def with_tests(session: Session, who: Identity, study: Study, *, but: int = 0, seed: int = 0) -> None:
+    """All its jobs have succeeded, each test with an evaluation; the last `but` tests have failed.
+
+    seed: equal for studies of which every test says the same.
+    """
     version = session.get_one(DatasetVersion, study.version_id)
-    checkpoint = factories.checkpoint(session, who, version)
+    checkpoint = factories.checkpoint(session, who, version, sha256="c" * 64)
     source = factories.synthetic_set(session, who, checkpoint)
     steps = studies.progress(session, study).steps
     tests = [each.job.id for each in steps if "tested_on" in each.step.cell]
@@ -45,15 +48,17 @@ def with_tests(session: Session, who: Identity, study: Study, *, but: int = 0) -
                 {"code": "out-of-memory", "title": "Memory", "detail": "Memory ran out.", "hint": ""},
             )
         elif job.kind == JobKind.EVALUATE:
-            job.result = {"evaluation_id": _evaluation(session, who, version, job).id}
+            job.result = {
+                "evaluation_id": _evaluation(session, who, version, job, seed=1000 * seed + each.step.position).id
+            }
     session.flush()
 
 
-def _evaluation(session: Session, who: Identity, version: DatasetVersion, job: Job) -> Evaluation:
+def _evaluation(session: Session, who: Identity, version: DatasetVersion, job: Job, *, seed: int) -> Evaluation:
     network = factories.classifier(session, who, version)
     row = Evaluation(
         project_id=who.project_id, job_id=job.id, classifier_id=network.id, version_id=version.id, split="test",
-        classes=version.classes, num_images=40, report=results_data.report(num_classes=len(version.classes), seed=job.id),
+        classes=version.classes, num_images=40, report=results_data.report(num_classes=len(version.classes), seed=seed),
     )  # fmt: skip
     session.add(row)
     session.flush()

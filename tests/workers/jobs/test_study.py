@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.services import studies
+from app.services.studies import comparing, reproducing
 from models import Classifier, DatasetVersion, Evaluation, Image, Job, JobKind, JobState, Opening, Study
 from models.specs import StudySpec
 from tests import factories
@@ -101,19 +102,30 @@ def mean_of(studio: Studio, row: dict[str, Any]) -> float:
     return sum(report["balanced_accuracy"]["value"] for report in reports) / len(reports)
 
 
-def test_two_runs_of_the_same_study_give_the_same_table_to_the_last_digit(studio: Studio) -> None:
-    first = done(studio, launch(studio, arms=["real_equal", "synthetic"], seeds=[0]))
-    with studio.database.write() as session:  # nothing of the first is used again
-        session.execute(update(Job).values(step_key=None))
-        spec = StudySpec.model_validate(first.spec)
-        second_id = studies.launch(session, studio.who, spec).id
-        assert studies.progress(session, session.get_one(Study, second_id)).num_reused == 0
-    second = done(studio, second_id)
-
-    def figures(study: Study) -> list[Any]:
-        return [{name: value for name, value in row.items() if name != "seeds"} for row in table_of(study)["rows"]]
-
-    assert figures(first) == figures(second)
+def test_a_study_run_again_gives_the_same_figures_and_files_and_another_diffusion_seed_does_not(studio: Studio) -> None:
+    first = done(studio, launch(studio, arms=["real_equal", "synthetic", "synthetic_test"], seeds=[0]))
+    with studio.database.write() as session:
+        again = reproducing.reproduce(session, studio.who, session.get_one(Study, first.id))
+        assert studies.progress(session, again).num_reused == 0
+        diffusion = {**first.spec["diffusion"], "seed": 1}
+        other = studies.launch(session, studio.who, StudySpec.model_validate({**first.spec, "diffusion": diffusion}))
+    again, other = done(studio, again.id), done(studio, other.id)
+    with studio.database.read() as session:
+        same, changed = (comparing.compare(session, first, study) for study in (again, other))
+        same_files, changed_files = (comparing.files(session, first, study) for study in (again, other))
+    assert same.verdict == f"All {len(same.figures)} figures are equal to the last digit."
+    assert len(same.figures) > 100
+    assert (same.is_equal, same.settings) == (True, [])
+    assert {each.outcome for each in same_files} == {"same bytes"}
+    assert len(same_files) == 3 + 2 + 3  # drawn and audited; trained; tested
+    assert changed.num_differing > 0
+    assert [(each.name, each.a, each.b) for each in changed.settings] == [("diffusion.seed", 0, 1)]
+    assert {each.name: each.outcome for each in changed_files} == {
+        "diffusion": "differs", "samples": "differs", "audit": "differs",
+        "train/real_equal/resnet10t/seed 0": "same bytes", "test/real_equal/resnet10t/seed 0/own": "same bytes",
+        "train/synthetic/resnet10t/size 1/seed 0": "differs", "test/synthetic/resnet10t/size 1/seed 0/own": "differs",
+        "test/synthetic_test/resnet10t/seed 0/synthetic": "differs",
+    }  # fmt: skip
 
 
 def test_extending_trains_only_what_is_new(studio: Studio) -> None:
