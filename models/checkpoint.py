@@ -23,3 +23,5 @@ class Checkpoint(WithId, Base):
     size: Mapped[int] = mapped_column(BigId)
     sha256: Mapped[str] = mapped_column(String(64))  # storage key of the safetensors file
     spec: Mapped[dict[str, Any]]
+    # Differential privacy: {unit, epsilon, delta, noise_multiplier, max_grad_norm, ...}. NULL: training gave none.
+    guarantee: Mapped[dict[str, Any] | None]

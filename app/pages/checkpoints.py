@@ -35,6 +35,7 @@ class ShowPage:
     preview: Artifact | None
     fields: list[Field]
     settings: list[Setting]
+    guarantee: str
     script: Script
 
 
@@ -60,6 +61,7 @@ def show(request: Request, checkpoint: CheckpointDep, session: SessionDep, who: 
             JobKind.SAMPLE, {"per_class": "16"}, ("per_class", "seed", "guidance", "sampler", "num_steps")
         ),
         settings=settings_of(checkpoint.spec),
+        guarantee=checkpoints.guarantee_in_words(checkpoint),
         script=_script(checkpoint),
     )
     return render(request, "checkpoints/show.html", page)

@@ -59,3 +59,15 @@ def delete(session: Session, who: Identity, checkpoint: Checkpoint) -> None:
         refuse_if_a_job_needs(session, who, option=option, row_id=checkpoint.id, noun="checkpoint")
     note(session, who, "delete", checkpoint)
     session.delete(checkpoint)
+
+
+def guarantee_in_words(checkpoint: Checkpoint) -> str:
+    """What its training promises of any one image, in a sentence."""
+    found = checkpoint.guarantee
+    if found is None:
+        return "none: its training was not asked to bound what can be told of an image."
+    return (
+        f"epsilon {found['epsilon']:.2f}, delta {found['delta']:.1e} for one image (noise {found['noise_multiplier']:.2f}, clip "
+        f"{found['max_grad_norm']:g}, {found['num_steps']:,} steps; {found['accountant']}). A patient with k images has k times that epsilon, and each "
+        "further training on the same images adds its own."
+    )

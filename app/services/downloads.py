@@ -99,6 +99,7 @@ carries the same in its text chunks.
 - rejected by a person: {f"{left_out} images, left out" if not include_rejected else "included, see `mark`"}
 - checkpoint: {checkpoint.name} (sha256 `{checkpoint.sha256}`)
 - learnt from: {dataset.name if dataset is not None else "images that came with the studio"}
+- differential privacy: {checkpoints.guarantee_in_words(checkpoint)}
 - seed {spec.get("seed", 0)}, sampler {spec.get("sampler", "?")}, {spec.get("num_steps", "?")} steps, guidance {spec.get("guidance", "?")}
 
 A network trained on few images can copy them: check the nearest real images before you publish this set.
@@ -118,13 +119,14 @@ def checkpoint(session: Session, storage: Storage, checkpoint: Checkpoint) -> Do
         "num_parameters": checkpoint.num_parameters,
         "sha256": checkpoint.sha256,
         "dataset": dataset.name if dataset is not None else None,
+        "guarantee": checkpoint.guarantee,
         "spec": checkpoint.spec,
     }
     card = f"""# {checkpoint.name}
 
 A class-conditional diffusion network ({checkpoint.num_parameters:,} parameters, {checkpoint.num_steps:,} steps) that draws
 {checkpoint.image_size} px images of: {", ".join(checkpoint.classes)}. `network.safetensors` holds its averaged weights; all
-that is needed to rebuild it stands in that file's metadata. `config.json` is the recipe.
+that is needed to rebuild it stands in that file's metadata. `config.json` is the recipe. Differential privacy: {checkpoints.guarantee_in_words(checkpoint)}
 """
     return _network(storage, f"checkpoint-{checkpoint.id}", checkpoint.sha256, config, card)
 

@@ -88,6 +88,7 @@ def _train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) 
         start = checkpoints.get(session, who, spec.init_checkpoint_id)
         _need_same_classes(version, start.classes, f"checkpoint {start.id}")
         _need_same_network(spec, version, start)
+        _need_other_images(session, spec, version, start)
     name = naming.shortened(version.dataset.name)
     title = f"Diffusion on {name}: {spec.preset}, {spec.image_size} px, {spec.num_steps:,} steps"
     return spec.model_copy(update={"version_id": version.id}), title
@@ -109,6 +110,17 @@ def _need_same_network(spec: TrainDiffusionSpec, version: DatasetVersion, start:
             f"Training cannot go on from checkpoint {start.id}: {'; '.join(differing)}.",
             hint="Set these options to the checkpoint's, or leave init_checkpoint_id empty.",
             errors=[{"pointer": "/init_checkpoint_id", "detail": "has another network"}],
+        )
+
+
+def _need_other_images(session: Session, spec: TrainDiffusionSpec, version: DatasetVersion, start: Checkpoint) -> None:
+    """A private training must not begin with weights that know its images already without any bound."""
+    learnt = session.get(DatasetVersion, start.version_id) if start.version_id is not None else None
+    if spec.dp_epsilon is not None and learnt is not None and learnt.dataset_id == version.dataset_id:
+        raise BadInputError(
+            f"Checkpoint {start.id} has learnt images of this dataset, which dp_epsilon could not undo.",
+            hint="Begin with a checkpoint of other images, or leave init_checkpoint_id empty.",
+            errors=[{"pointer": "/init_checkpoint_id", "detail": "has learnt images of the same dataset"}],
         )
 
 

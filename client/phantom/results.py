@@ -77,6 +77,12 @@ class Checkpoint(Result):
         """Side of the images it draws, pixels."""
         return int(self.data["image_size"])
 
+    @property
+    def guarantee(self) -> dict[str, Any] | None:
+        """Differential privacy of its training: epsilon, delta and what they follow from; None: none was asked for."""
+        found = self.data["guarantee"]
+        return dict(found) if found is not None else None
+
     def download(self, folder: str | Path) -> list[Path]:
         """Save network.safetensors, config.json and a card; returns the files written."""
         return self._download_folder(folder)

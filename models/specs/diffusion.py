@@ -53,6 +53,8 @@ def _follow(given: dict[str, Any], filled: dict[str, Any]) -> dict[str, Any]:
     }
     if str(given.get("patch_size")) == "1":
         follows["stem_channels"] = 0
+    if given.get("dp_epsilon") not in (None, ""):
+        follows["class_balanced"] = False  # every image needs the same chance
     if isinstance(given.get("block_channels"), list):
         follows["attention_levels"] = [len(given["block_channels"]) - 1]
     return {option: value for option, value in follows.items() if option not in given}
@@ -177,6 +179,26 @@ class TrainDiffusionSpec(Spec):
     checkpoint_every: Annotated[
         int, Field(ge=1, description="Steps between checkpoints to resume from.", json_schema_extra=more(unit="steps"))
     ]
+    dp_epsilon: Annotated[
+        float | None,
+        Field(
+            gt=0, le=1000,
+            description="Differential privacy (DP-SGD): bound on what training may reveal of one image; empty: no bound. Costs much quality on few images.",
+            json_schema_extra=more(),
+        ),
+    ] = None  # fmt: skip
+    dp_delta: Annotated[
+        float | None,
+        Field(
+            gt=0, lt=1, description="Chance that the bound fails; one over ten times the images, if empty.",
+            json_schema_extra=more(),
+        ),
+    ] = None  # fmt: skip
+    dp_max_grad_norm: Annotated[
+        float,
+        Field(gt=0, le=1000, description="Length to which the gradient of each image is clipped under differential privacy.",
+              json_schema_extra=more()),
+    ] = 1.0  # fmt: skip
     init_checkpoint_id: Annotated[
         int | None,
         Field(
@@ -217,7 +239,21 @@ class TrainDiffusionSpec(Spec):
             )
         if self.accumulation > self.batch_size or self.batch_size % self.accumulation:
             raise ValueError(f"batch_size {self.batch_size} cannot be split into {self.accumulation} equal passes.")
+        self._check_privacy()
         return self
+
+    def _check_privacy(self) -> None:
+        if self.dp_epsilon is None:
+            if self.dp_delta is not None:
+                raise ValueError("dp_delta is given without dp_epsilon; give both, or neither.")
+            return
+        wrong = [name for name in ("class_balanced", "gradient_checkpointing") if getattr(self, name)]
+        if wrong:
+            raise ValueError(
+                f"With dp_epsilon, {wrong[0]} must be off: each image needs a chance and a gradient of its own."
+            )
+        if self.precision == "bf16":
+            raise ValueError("With dp_epsilon, precision must be auto or fp32: clipping needs full precision.")
 
     @property
     def size_multiple(self) -> int:

@@ -162,3 +162,14 @@ def test_true_is_no_number(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="not true or false"):
         AuditSpec.model_validate({"synthetic_set_id": 1, **wrong})
     assert AuditSpec.model_validate({"synthetic_set_id": 1, "drop_copies": False}).drop_copies is False
+
+
+def test_a_private_training_balances_no_classes_unless_that_is_asked_for_which_is_refused():
+    assert TrainDiffusionSpec(dataset_id=1, dp_epsilon=8).class_balanced is False
+    assert TrainDiffusionSpec(dataset_id=1).class_balanced is True
+    with pytest.raises(ValidationError, match="With dp_epsilon, class_balanced must be off"):
+        TrainDiffusionSpec(dataset_id=1, dp_epsilon=8, class_balanced=True)
+    with pytest.raises(ValidationError, match="precision must be auto or fp32"):
+        TrainDiffusionSpec(dataset_id=1, dp_epsilon=8, precision="bf16")
+    with pytest.raises(ValidationError, match="dp_delta is given without dp_epsilon"):
+        TrainDiffusionSpec(dataset_id=1, dp_delta=1e-5)

@@ -2,13 +2,14 @@
 
 The network that comes out depends on the spec and the images alone, not on when, where and how often the job was
 interrupted: its file has the same bytes. So previews draw from generators of their own, and the file's metadata
-names neither job nor time.
+names neither job nor time. A differentially private training is the exception: its noise is a secret, drawn anew for each.
 """
 
 import functools
 import hashlib
 import json
 import random
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from app.core.errors import BadInputError
 from models import Artifact, Checkpoint, DatasetVersion, Job, Split
 from models.specs import TrainDiffusionSpec
 from workers.context import JobContext, Recorder
+from workers.jobs import guarantee
 from workers.jobs.arrays import LabelledImages, load_images, real_sources
 from workers.jobs.pace import Allowance, Pace
 from workers.jobs.problems import explained
@@ -31,12 +33,13 @@ from workers.jobs.subsets import share_by_groups
 from workers.ml import checkpoints
 from workers.ml.diffusion import training
 from workers.ml.diffusion.sampling import sample_images
-from workers.ml.diffusion.training import TrainingState, TrainStep
+from workers.ml.diffusion.training import Privacy, TrainingState, TrainStep
 from workers.ml.networks import UNetConfig
 from workers.ml.seeding import derive_seed
 
 KEPT_CHECKPOINTS = 2
 MOST_POINTS = 2000  # of the loss curve
+SECRET_BITS = 128
 PREVIEW_STEPS = 12
 PREVIEW_GUIDANCE = 1.5
 PREVIEW_BATCH = 32
@@ -48,6 +51,9 @@ NOT_IN_THE_NETWORK = {
     "preview_every",
     "previews_per_class",
     "checkpoint_every",
+    "dp_epsilon",  # the guarantee says more
+    "dp_delta",
+    "dp_max_grad_norm",
 }
 
 
@@ -64,6 +70,7 @@ class Training:
     state: TrainingState
     resumed: bool
     saved_step: int | None
+    privacy: Privacy | None
     drawing: Allowance = field(default_factory=Allowance)
 
     @property
@@ -100,9 +107,15 @@ def _begin(context: JobContext, spec: TrainDiffusionSpec) -> Training:
         f"{len(data.labels):,} training images of {len(classes)} classes at {spec.image_size} px on {context.device}; "
         f"network of {num_parameters(state):,} parameters."
     )
+    privacy = guarantee.privacy_of(spec, num_images=len(data.labels))
+    if privacy is not None:
+        context.log(
+            f"Noise of {privacy.noise_multiplier:.3f} clips keeps epsilon at {spec.dp_epsilon:g} over all steps."
+        )
     return Training(
-        context, spec, dataset, classes, manifest, data, state, resumed is not None, state.step if resumed else None
-    )
+        context, spec, dataset, classes, manifest, data, state, resumed is not None, state.step if resumed else None,
+        privacy,
+    )  # fmt: skip
 
 
 def network_config(spec: TrainDiffusionSpec, *, channels: int, num_classes: int) -> UNetConfig:
@@ -134,7 +147,7 @@ def _seed_everything(seed: int) -> None:
 def _new_state(context: JobContext, spec: TrainDiffusionSpec, config: UNetConfig) -> TrainingState:
     state = training.new_training_state(
         config=config, lr=spec.lr, weight_decay=spec.weight_decay, prediction=spec.prediction, seed=spec.seed,
-        device=context.device,
+        device=context.device, secret=secrets.randbits(SECRET_BITS) if spec.dp_epsilon is not None else None,
     )  # fmt: skip
     if spec.init_checkpoint_id is not None:
         _take_weights(context, spec.init_checkpoint_id, state)
@@ -187,7 +200,9 @@ def newest_checkpoint(context: JobContext) -> Path | None:
 
 
 def _extra(spec: TrainDiffusionSpec, manifest_sha256: str) -> dict[str, Any]:
-    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    text = json.dumps(
+        spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True
+    )  # a new option changes nothing
     return {"spec_sha256": hashlib.sha256(text.encode()).hexdigest(), "manifest_sha256": manifest_sha256}
 
 
@@ -245,6 +260,7 @@ def _steps(job: Training) -> Iterator[TrainStep]:
         accumulation=spec.accumulation,
         gradient_checkpointing=spec.gradient_checkpointing,
         seed=spec.seed,
+        privacy=job.privacy,
     )
 
 
@@ -282,11 +298,19 @@ def _finish(job: Training) -> Recorder:
 
 def _metadata(job: Training) -> dict[str, Any]:
     """What goes into the network's file: how it was made, and nothing that differs between two makings."""
+    promised = _guarantee(job)
     return {
+        **({"guarantee": promised} if promised is not None else {}),
         "classes": job.classes,
         "manifest_sha256": job.manifest_sha256,
         "spec": job.spec.model_dump(mode="json", exclude=NOT_IN_THE_NETWORK),
     }
+
+
+def _guarantee(job: Training) -> dict[str, Any] | None:
+    if job.privacy is None:
+        return None
+    return guarantee.guarantee(job.spec, job.privacy, num_images=len(job.data.labels), num_steps=job.state.step)
 
 
 def _record(job: Training, sha256: str, size: int, session: Session, row: Job) -> dict[str, Any]:
@@ -296,6 +320,7 @@ def _record(job: Training, sha256: str, size: int, session: Session, row: Job) -
         name=naming.checkpoint(job.dataset, preset=spec.preset, image_size=spec.image_size, num_steps=state.step),
         image_size=spec.image_size, channels=state.config.channels, classes=job.classes, num_steps=state.step,
         num_parameters=num_parameters(state), size=size, sha256=sha256, spec=spec.model_dump(mode="json"),
+        guarantee=_guarantee(job),
     )  # fmt: skip
     session.add(checkpoint)
     session.add(

@@ -120,7 +120,12 @@ def num_groups(*widths: int) -> int:
 
 
 class ConditionalUNet(nn.Module):
-    """diffusers' UNet2DModel behind pixel-unshuffle, between a stem and a head at full resolution."""
+    """diffusers' UNet2DModel behind pixel-unshuffle, between a stem and a head at full resolution.
+
+    keeps_layout: give back the channels_last that unshuffling loses; vmap, which cannot, needs it off.
+    """
+
+    keeps_layout = True
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -150,22 +155,23 @@ class ConditionalUNet(nn.Module):
         embedding = self._embed(t, labels)  # (N, E)
         stem = self.stem_block(self.stem_in(x), embedding)  # (N, S, H, W)
         x = functional.pixel_unshuffle(stem, patch)  # (N, S * P**2, H / P, W / P)
-        x = self.body(_as(x, stem), t, class_labels=labels).sample
+        x = self.body(self._as(x, stem), t, class_labels=labels).sample
         x = functional.pixel_shuffle(x, patch)  # (N, S, H, W)
-        x = self.head_block(_as(torch.cat([x, stem], dim=1), stem), embedding)
+        x = self.head_block(self._as(torch.cat([x, stem], dim=1), stem), embedding)
         out: Tensor = self.head_out(functional.silu(self.head_norm(x)))
         return out.float()
+
+    def _as(self, x: Tensor, like: Tensor) -> Tensor:
+        """Return x in the memory format of `like`."""
+        if not self.keeps_layout:
+            return x
+        channels_last = like.is_contiguous(memory_format=torch.channels_last)
+        return x.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
     def _embed(self, t: Tensor, labels: Tensor) -> Tensor:
         waves = self.body.time_proj(t).to(self.body.dtype)
         embedding: Tensor = self.body.time_embedding(waves) + self.body.class_embedding(labels)
         return embedding
-
-
-def _as(x: Tensor, like: Tensor) -> Tensor:
-    """Return x in the memory format of `like`; unshuffling loses channels_last."""
-    channels_last = like.is_contiguous(memory_format=torch.channels_last)
-    return x.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 def _zero(layer: nn.Module) -> None:

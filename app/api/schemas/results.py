@@ -43,6 +43,9 @@ class CheckpointOut(Out):
     size: int = Field(description="Bytes.")
     sha256: str
     spec: dict[str, Any]
+    guarantee: dict[str, Any] | None = Field(
+        description="Differential privacy: epsilon, delta and what they follow from; null: none."
+    )
     created_at: dt.datetime
     url: str
     download_url: str
@@ -52,7 +55,7 @@ class CheckpointOut(Out):
         return cls(
             id=row.id, name=row.name, job_id=row.job_id, dataset_id=dataset_id, version_id=row.version_id,
             image_size=row.image_size, channels=row.channels, classes=row.classes, num_steps=row.num_steps,
-            num_parameters=row.num_parameters, size=row.size, sha256=row.sha256, spec=row.spec,
+            num_parameters=row.num_parameters, size=row.size, sha256=row.sha256, spec=row.spec, guarantee=row.guarantee,
             created_at=row.created_at, url=f"/checkpoints/{row.id}", download_url=f"{API}/checkpoints/{row.id}/download",
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from scipy.stats import norm
 from sqlalchemy import update
 
 from app.core.errors import BadInputError
@@ -15,8 +16,9 @@ from models import Checkpoint, DatasetVersion, JobState
 from models.specs import TrainDiffusionSpec
 from tests.workers.jobs.conftest import TINY_NETWORK, Studio
 from workers.context import JobContext
+from workers.jobs import guarantee
 from workers.jobs.train_diffusion import newest_checkpoint
-from workers.ml.diffusion.training import load_denoiser
+from workers.ml.diffusion.training import Privacy, load_denoiser
 
 
 def spec_of(dataset_id: int, **options: object) -> TrainDiffusionSpec:
@@ -183,3 +185,70 @@ def test_bf16_on_a_cpu_is_refused_in_words(studio: Studio, dataset_id: int) -> N
     assert job.error is not None
     assert job.error["code"] == "bad-input"
     assert "choose auto or fp32" in job.error["detail"]
+
+
+class TestDifferentialPrivacy:
+    PRIVATE = {"dp_epsilon": 8.0, "batch_size": 4}  # noqa: RUF012 - never changed
+
+    def test_keeps_to_the_epsilon_asked_for_and_says_so(self, studio: Studio, dataset_id: int) -> None:
+        made = checkpoint_of(studio, spec_of(dataset_id, **self.PRIVATE))
+        assert made.guarantee is not None
+        assert 7.5 < made.guarantee["epsilon"] <= 8.0
+        assert (made.guarantee["unit"], made.guarantee["num_steps"], made.guarantee["max_grad_norm"]) == (
+            "image",
+            12,
+            1.0,
+        )
+        num_images = 4 / made.guarantee["sampling_probability"]
+        assert made.guarantee["delta"] == pytest.approx(1 / (10 * num_images))
+        assert load_denoiser(studio.storage.path(made.sha256), device="cpu").metadata["guarantee"] == made.guarantee
+
+    def test_differs_each_time_since_its_noise_is_secret(self, studio: Studio, dataset_id: int) -> None:
+        first, second = (checkpoint_of(studio, spec_of(dataset_id, **self.PRIVATE)) for _ in range(2))
+        assert first.sha256 != second.sha256
+        assert first.guarantee == second.guarantee
+
+    def test_has_spent_less_when_it_was_stopped_early(self, studio: Studio, dataset_id: int) -> None:
+        spec = spec_of(dataset_id, **self.PRIVATE)
+        privacy = guarantee.privacy_of(spec, num_images=40)
+        assert privacy is not None
+        spent = [guarantee.guarantee(spec, privacy, num_images=40, num_steps=steps)["epsilon"] for steps in (1, 6, 12)]
+        assert spent == sorted(spent)
+        assert spent[0] < spent[-1] <= 8.0
+
+    def test_refuses_a_batch_of_everything(self, studio: Studio, dataset_id: int) -> None:
+        job = studio.work(studio.submit(spec_of(dataset_id, dp_epsilon=8.0, batch_size=4096)))
+        assert job.error is not None
+        assert "privacy needs fewer than the 14 training images" in job.error["detail"]
+
+    def test_does_not_begin_with_weights_that_know_the_images(self, studio: Studio, dataset_id: int) -> None:
+        begun = checkpoint_of(studio, spec_of(dataset_id))
+        with pytest.raises(BadInputError, match="has learnt images of this dataset"):
+            studio.submit(spec_of(dataset_id, init_checkpoint_id=begun.id, **self.PRIVATE))
+
+    def test_asks_for_less_noise_where_more_may_be_revealed(self) -> None:
+        noises = []
+        for epsilon in (1.0, 4.0, 16.0):
+            privacy = guarantee.privacy_of(spec_of(1, dp_epsilon=epsilon, batch_size=4), num_images=400)
+            assert privacy is not None
+            noises.append(privacy.noise_multiplier)
+        assert noises[0] > noises[1] > noises[2] > 0
+
+    def test_the_accountant_agrees_with_the_closed_form_of_one_gaussian(self) -> None:
+        """One step that takes almost every image is almost the plain Gaussian mechanism: RDP alpha / (2 sigma^2), whose best
+        epsilon at delta is, by the plain conversion, 1 / (2 s^2) + sqrt(2 ln(1 / delta)) / s at most."""
+        spec, sigma, delta = spec_of(1, dp_epsilon=8.0, batch_size=4000, dp_delta=1e-5), 2.0, 1e-5
+        found = guarantee.guarantee(
+            spec, Privacy(noise_multiplier=sigma, max_grad_norm=1.0), num_images=4001, num_steps=1
+        )["epsilon"]
+        assert found <= 1 / (2 * sigma**2) + (2 * np.log(1 / delta)) ** 0.5 / sigma
+
+        # no less than what the exact Gaussian mechanism spends (Balle and Wang 2018)
+        def exact_delta(epsilon: float) -> float:
+            return float(
+                norm.cdf(1 / (2 * sigma) - epsilon * sigma)
+                - np.exp(epsilon) * norm.cdf(-1 / (2 * sigma) - epsilon * sigma)
+            )
+
+        assert exact_delta(found) <= delta
+        assert exact_delta(0.8 * found) > delta

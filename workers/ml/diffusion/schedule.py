@@ -84,8 +84,13 @@ def loss_weights(t: Tensor, *, prediction: str, min_snr_gamma: float) -> Tensor:
     return weights
 
 
-def draw_timesteps(num: int, *, generator: torch.Generator, device: str) -> Tensor:
-    """Return (num,) int64 timesteps, each uniform over 0..999, spread evenly over the batch (arXiv:2107.00630, I.1)."""
+def draw_timesteps(num: int, *, generator: torch.Generator, device: str, spread: bool) -> Tensor:
+    """Return (num,) int64 timesteps, each uniform over 0..999; spread: evenly over the batch (arXiv:2107.00630, I.1).
+
+    Without `spread` each is independent of the others, and of how many there are, as a private training needs it.
+    """
+    if not spread:
+        return torch.randint(NUM_TIMESTEPS, (num,), generator=generator, device=device)
     offset = torch.rand(1, generator=generator, device=device)
     even = (offset + torch.arange(num, device=device) / num) % 1
     return (even * NUM_TIMESTEPS).long().clamp(max=NUM_TIMESTEPS - 1)

@@ -22,7 +22,10 @@ ADAM_BETAS = (0.9, 0.99)
 
 @dataclass
 class TrainingState:
-    """All that changes during training. `step` counts optimizer steps, `position` images drawn from the order."""
+    """All that changes during training. `step` counts optimizer steps, `position` images drawn from the order.
+
+    secret: of a private training, from which its coins and its noise follow; never shown, never exported.
+    """
 
     network: ConditionalUNet
     ema: ConditionalUNet
@@ -33,6 +36,7 @@ class TrainingState:
     device: str
     step: int = 0
     position: int = 0
+    secret: int | None = None
 
     @property
     def config(self) -> UNetConfig:
@@ -40,11 +44,19 @@ class TrainingState:
 
 
 def new_training_state(
-    *, config: UNetConfig, lr: float, weight_decay: float, prediction: str, seed: int, device: str
+    *,
+    config: UNetConfig,
+    lr: float,
+    weight_decay: float,
+    prediction: str,
+    seed: int,
+    device: str,
+    secret: int | None = None,
 ) -> TrainingState:
-    """Return the state before the first step; weights and all later random numbers follow from the seed.
+    """Return the state before the first step; the weights follow from the seed, and so do all later random numbers.
 
-    lr here only fills the optimizer; `train_diffusion` sets it at each step. prediction: "v" or "epsilon".
+    secret: for a private training; then the later random numbers follow from it, since what is known of an image's noise,
+    timestep or mirroring in a batch must not depend on which other images are in it. lr here only fills the optimizer; `train_diffusion` sets it at each step. prediction: "v" or "epsilon".
     """
     schedule.check_prediction(prediction)
     with seeded("network", seed):
@@ -54,10 +66,11 @@ def new_training_state(
         network=network,
         ema=copy.deepcopy(network).requires_grad_(False).eval(),
         optimizer=_optimizer(network, lr=lr, weight_decay=weight_decay),
-        generator=torch_generator("training", seed, device=device),
+        generator=torch_generator("training", seed if secret is None else secret, device=device),
         prediction=prediction,
         seed=seed,
         device=device,
+        secret=secret,
     )
 
 
@@ -84,6 +97,7 @@ def save_training_state(state: TrainingState, directory: Path, extra: dict[str, 
             "device": state.device,
             "step": state.step,
             "position": state.position,
+            "secret": state.secret,
             "random": random_values,
             "torch": torch.__version__,
             "extra": extra,
@@ -124,7 +138,7 @@ def load_training_state(directory: Path, *, device: str) -> tuple[TrainingState,
     state.network.load_state_dict(tensors["network"])
     state.ema.load_state_dict(tensors["ema"])
     _load_optimizer(state, tensors.get("optimizer", {}))
-    state.step, state.position = values["step"], values["position"]
+    state.step, state.position, state.secret = values["step"], values["position"], values.get("secret")
     state.generator.set_state(tensors["random"].pop("generator"))
     restore_random_states(tensors["random"], values["random"])
     return state, values["extra"]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from workers.ml.diffusion import schedule
 from workers.ml.diffusion.batches import BatchOrder
 from workers.ml.diffusion.denoisers import Denoiser, denoiser_of, export_denoiser, load_denoiser
+from workers.ml.diffusion.private import Batch, Privacy, draw_batch, private_gradients
 from workers.ml.diffusion.state import (
     TrainingState,
     load_training_state,
@@ -30,6 +31,7 @@ from workers.ml.networks import UNetConfig
 
 __all__ = [  # a training job finds all that it needs here
     "Denoiser",
+    "Privacy",
     "TrainStep",
     "TrainingState",
     "denoiser_of",
@@ -74,6 +76,7 @@ class _Options:
     vflip: bool
     accumulation: int
     bf16: bool
+    privacy: Privacy | None
 
 
 def train_diffusion(
@@ -97,6 +100,7 @@ def train_diffusion(
     accumulation: int,
     gradient_checkpointing: bool,
     seed: int,
+    privacy: Privacy | None = None,
 ) -> Iterator[TrainStep]:
     """Train from `state.step` to `num_steps`, updating the state in place and yielding after each step.
 
@@ -104,7 +108,8 @@ def train_diffusion(
     batch_size: images per optimizer step, split into `accumulation` equal parts. lr: reached after warmup_steps, then
     falls along a cosine to a hundredth at num_steps. ema_decay: per step, approached as training goes on.
     label_dropout: share of labels replaced by the null class. min_snr_gamma: 0 for none. precision: "auto" (bf16 on
-    CUDA, else fp32), "fp32" or "bf16".
+    CUDA, else fp32), "fp32" or "bf16". privacy: make every step private (DP-SGD); then the state needs a secret, batches
+    hold batch_size images on average, and no class is balanced.
 
     Raises ValueError, before any step, for images, labels or options that do not fit the state; FloatingPointError
     when the loss is no longer finite.
@@ -125,8 +130,11 @@ def train_diffusion(
         vflip=vflip,
         accumulation=accumulation,
         bf16=resolve_precision(precision, device=state.device) == "bf16",
+        privacy=privacy,
     )
     _check_options(options)
+    if privacy is not None:
+        _check_private(state, options, len(images_uint8), class_balanced, gradient_checkpointing)
     body = state.network.body
     body.enable_gradient_checkpointing() if gradient_checkpointing else body.disable_gradient_checkpointing()
     order = BatchOrder(labels, class_balanced=class_balanced, seed=seed)
@@ -182,6 +190,18 @@ def _check_options(options: _Options) -> None:
         )
 
 
+def _check_private(
+    state: TrainingState, options: _Options, num_images: int, class_balanced: bool, gradient_checkpointing: bool
+) -> None:
+    """What the guarantee rests on: a secret, coins of equal chance for all images, and gradients in full precision."""
+    if state.secret is None:
+        raise ValueError("The state has no secret; begin a private training with a new state that has one.")
+    if class_balanced or gradient_checkpointing or options.bf16:
+        raise ValueError("A private training takes neither class_balanced, gradient_checkpointing nor bf16.")
+    if options.batch_size >= num_images:
+        raise ValueError(f"batch_size {options.batch_size} must be below the number of images, {num_images}.")
+
+
 def _steps(
     state: TrainingState,
     images_uint8: Uint8Images,
@@ -191,7 +211,7 @@ def _steps(
 ) -> Iterator[TrainStep]:
     while state.step < options.num_steps:
         state.network.train()  # a listener may have sampled from it in between
-        indices = order.take(state.position, options.batch_size)
+        indices = _indices(state, order, options)
         images = to_tensor(images_uint8[indices], device=state.device)
         classes = torch.from_numpy(labels[indices]).to(state.device)
         lr = learning_rate(state.step, lr=options.lr, warmup_steps=options.warmup_steps, num_steps=options.num_steps)
@@ -200,7 +220,15 @@ def _steps(
         state.step += 1
         state.position += options.batch_size
         _update_ema(state, options.ema_decay)
-        yield TrainStep(state.step, options.num_steps, loss, lr, grad_norm, options.batch_size)
+        yield TrainStep(state.step, options.num_steps, loss, lr, grad_norm, len(indices))
+
+
+def _indices(state: TrainingState, order: BatchOrder, options: _Options) -> NDArray[np.int64]:
+    """Which images the next step learns."""
+    if options.privacy is None:
+        return order.take(state.position, options.batch_size)
+    assert state.secret is not None
+    return draw_batch(secret=state.secret, step=state.step, num_images=len(order.labels), batch_size=options.batch_size)
 
 
 @contextmanager
@@ -229,22 +257,37 @@ def _optimize(
     """Make one optimizer step on a batch; returns (loss, gradient norm before clipping)."""
     for group in state.optimizer.param_groups:
         group["lr"], group["weight_decay"] = lr, options.weight_decay
-    noisy, t, labels, target, weights = _noised(state, images, labels, options)
+    backward = _backward if options.privacy is None else _private_backward
+    loss, grad_norm = backward(state, _noised(state, images, labels, options), options)
+    _check_finite(state.step, loss, grad_norm)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    return loss, grad_norm
+
+
+def _backward(state: TrainingState, batch: Batch, options: _Options) -> tuple[float, float]:
+    """Fill in the gradients of a batch, clipped as one; returns (loss, gradient norm before clipping)."""
     loss = torch.zeros((), device=state.device)
     part = options.batch_size // options.accumulation
     for start in range(0, options.batch_size, part):
         rows = slice(start, start + part)
         with torch.autocast(state.device, dtype=torch.bfloat16, enabled=options.bf16):
-            predicted = state.network(noisy[rows], t[rows], labels[rows])
-        errors = (predicted.float() - target[rows]).square().mean(dim=(1, 2, 3))  # (N,)
-        part_loss = (weights[rows] * errors).sum() / options.batch_size
+            predicted = state.network(batch.noisy[rows], batch.t[rows], batch.labels[rows])
+        errors = (predicted.float() - batch.target[rows]).square().mean(dim=(1, 2, 3))  # (N,)
+        part_loss = (batch.weights[rows] * errors).sum() / options.batch_size
         part_loss.backward()
         loss += part_loss.detach()
-    grad_norm = nn.utils.clip_grad_norm_(state.network.parameters(), MAX_GRAD_NORM)
-    _check_finite(state.step, float(loss), float(grad_norm))
-    state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
-    return float(loss), float(grad_norm)
+    return float(loss), float(nn.utils.clip_grad_norm_(state.network.parameters(), MAX_GRAD_NORM))
+
+
+def _private_backward(state: TrainingState, batch: Batch, options: _Options) -> tuple[float, float]:
+    """Fill in private gradients; returns (loss, mean norm of an image's gradient before clipping)."""
+    assert options.privacy is not None
+    assert state.secret is not None
+    return private_gradients(
+        network=state.network, batch=batch, privacy=options.privacy, batch_size=options.batch_size,
+        part=options.batch_size // options.accumulation, secret=state.secret, step=state.step,
+    )  # fmt: skip
 
 
 def _check_finite(step: int, loss: float, grad_norm: float) -> None:
@@ -255,20 +298,19 @@ def _check_finite(step: int, loss: float, grad_norm: float) -> None:
         )
 
 
-def _noised(
-    state: TrainingState, images: Tensor, labels: Tensor, options: _Options
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return noisy images, timesteps, labels with some dropped, targets and loss weights; draws for the whole batch."""
+def _noised(state: TrainingState, images: Tensor, labels: Tensor, options: _Options) -> Batch:
+    """Return what the network is to learn of a batch, with some labels dropped; draws for the whole batch."""
     generator, device = state.generator, state.device
     images = random_flips(images, hflip=options.hflip, vflip=options.vflip, generator=generator)
-    t = schedule.draw_timesteps(len(images), generator=generator, device=device)
+    t = schedule.draw_timesteps(len(images), generator=generator, device=device, spread=options.privacy is None)
     noise = torch.randn(images.shape, generator=generator, device=device)
     dropped = torch.rand(len(labels), generator=generator, device=device) < options.label_dropout
     labels = torch.where(dropped, state.config.num_classes, labels)
     noisy = schedule.add_noise(images, noise, t, prediction=options.prediction)
     target = schedule.training_target(images, noise, t, prediction=options.prediction)
     weights = schedule.loss_weights(t, prediction=options.prediction, min_snr_gamma=options.min_snr_gamma)
-    return noisy.contiguous(memory_format=torch.channels_last), t, labels, target, weights
+    layout = torch.channels_last if options.privacy is None else torch.contiguous_format
+    return Batch(noisy.contiguous(memory_format=layout), t, labels, target, weights)
 
 
 @torch.no_grad()

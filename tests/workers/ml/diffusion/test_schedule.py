@@ -42,13 +42,15 @@ def test_weights_equal_the_closed_form(prediction):
 
 
 def test_timesteps_of_a_batch_are_spread_evenly():
-    t = schedule.draw_timesteps(10, generator=torch.Generator().manual_seed(0), device="cpu")
+    t = schedule.draw_timesteps(10, generator=torch.Generator().manual_seed(0), device="cpu", spread=True)
     assert sorted((t // 100).tolist()) == list(range(10))
 
 
 def test_timesteps_are_uniform_in_every_row_of_the_batch():
     generator = torch.Generator().manual_seed(0)
-    draws = torch.stack([schedule.draw_timesteps(4, generator=generator, device="cpu") for _ in range(2000)]).float()
+    draws = torch.stack(
+        [schedule.draw_timesteps(4, generator=generator, device="cpu", spread=True) for _ in range(2000)]
+    ).float()
     # uniform over 0..999: mean 499.5, deviation 288.7; the mean of 2,000 has a deviation of 6.5
     assert (draws.mean(dim=0) - 499.5).abs().max() < 30
     assert (draws.std(dim=0) - 288.7).abs().max() < 15
