@@ -49,6 +49,7 @@ ASSUMED_GFLOPS = 40.0  # one core of a common CPU, when no worker has said how f
 EFFICIENCY = 0.8  # share of the measured speed that whole networks reach: 0.87 measured for UNets, 1.1 for a ResNet-18
 GPU_PASS_S = 0.006  # a small network's pass on a GPU takes as long as starting its kernels does
 ALIKE = 4.0  # steps whose work differs by no more than this factor run at a like speed
+PRIVATE_SLOWER = 2.4  # DP-SGD's steps, measured with the preset small at 32 px
 PROCESS_BYTES = 700_000_000  # torch itself
 START_S = 5.0  # loading libraries, decoding images
 FILES_PER_S = 150.0
@@ -200,9 +201,12 @@ def _diffusion_work(session: Session, spec: TrainDiffusionSpec) -> Work:
     passes = 4 if spec.gradient_checkpointing else 3  # a backward pass costs two forward passes
     pixels = _num_images(version, Split.TRAIN) * spec.image_size**2 * channels
     memory = PROCESS_BYTES + pixels + cost.parameters * ADAM_EMA_BYTES + _activation_bytes(spec, cost)
+    slower = 1.0
+    if spec.dp_epsilon is not None:  # a gradient for each image
+        slower, memory = PRIVATE_SLOWER, memory + cost.parameters * 4 * spec.batch_size // spec.accumulation
     checkpoint = cost.parameters * 16
     return Work(
-        macs=cost.macs * passes * spec.batch_size * spec.num_steps,
+        macs=cost.macs * passes * slower * spec.batch_size * spec.num_steps,
         steps=spec.num_steps,
         passes=passes * spec.accumulation * spec.num_steps,
         memory_bytes=memory,

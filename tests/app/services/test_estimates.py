@@ -125,6 +125,16 @@ class TestTrainDiffusion:
         )
         assert split.memory_bytes < whole.memory_bytes
 
+    def test_privacy_costs_time_and_the_memory_of_a_gradient_for_each_image(
+        self, database: Database, version: DatasetVersion
+    ) -> None:
+        plain, private = (
+            of(database, TrainDiffusionSpec(dataset_id=version.dataset_id, num_steps=50_000, dp_epsilon=epsilon))
+            for epsilon in (None, 8.0)
+        )
+        assert private.seconds_low > 2 * plain.seconds_low
+        assert private.memory_bytes > plain.memory_bytes + 32 * 4 * 2_000_000
+
 
 def test_every_kind_has_an_estimate(database: Database, who: Identity, version: DatasetVersion) -> None:
     with database.write() as session:
