@@ -38,7 +38,7 @@ from models.job import (
     Worker,
 )
 from models.study import Arm, Study, StudyStep
-from models.synthetic_set import Mark, SyntheticImage, SyntheticSet
+from models.synthetic_set import Mark, Release, SyntheticImage, SyntheticSet
 from models.user import AuditEvent, LoginLink, Project, Token, User, WebSession
 
 __all__ = [
@@ -77,6 +77,7 @@ __all__ = [
     "Queue",
     "RefusedFile",
     "RefusedKind",
+    "Release",
     "Split",
     "Study",
     "StudyStep",

@@ -1,5 +1,6 @@
-"""Synthetic sets: what sampling made, image by image."""
+"""Synthetic sets: what sampling made, image by image, and releases that a person answers for."""
 
+import datetime as dt
 import enum
 from typing import Any
 
@@ -49,3 +50,19 @@ class SyntheticImage(WithId, Base):
     seed: Mapped[int] = mapped_column(BigId)
     mark: Mapped[Mark] = mapped_column(String(10), default=Mark.NONE)
     stored_sha256: Mapped[str] = mapped_column(String(64), index=True)  # storage key of the PNG, provenance inside
+
+
+class Release(WithId, Base):
+    """A person releases a set against its lights. What they knew and said stays, when it is withdrawn, too."""
+
+    __tablename__ = "releases"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), index=True)
+    synthetic_set_id: Mapped[int] = mapped_column(ForeignKey("synthetic_sets.id", ondelete="CASCADE"), index=True)
+    # The audit behind the lights; None: it was deleted.
+    audit_id: Mapped[int | None] = mapped_column(ForeignKey("audits.id", ondelete="SET NULL"), index=True)
+    created_by: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(2000))
+    lights: Mapped[list[Any]]  # as they were, [{name, state, sentence}]
+    withdrawn_by: Mapped[str | None] = mapped_column(String(200))
+    withdrawn_at: Mapped[dt.datetime | None]

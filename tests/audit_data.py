@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.lights import lights
+from app.core.lights import lights, unmeasured
 from app.services.identity import Identity
 from models import Audit, AuditPair, Image, JobKind, JobState, Split, SyntheticImage, SyntheticSet
 from models.specs import AuditSpec
@@ -41,7 +41,7 @@ def audited(session: Session, who: Identity, made: SyntheticSet, *, num_held_out
     row = Audit(
         project_id=who.project_id, job_id=job.id, synthetic_set_id=made.id, version_id=made.version_id, classes=made.classes,
         filtered_set_id=filtered.id if filtered else None, num_images=len(drawn), num_flagged=num_flagged, report=told,
-        lights=lights(leaks={"patients": 0, "identical": 0, "near": 0}, privacy=told["privacy"]), spec=spec,
+        lights=lights(leaks={"patients": 0, "identical": 0, "near": 0}, report=told, utility=unmeasured()), spec=spec,
     )  # fmt: skip
     session.add(row)
     session.flush()
@@ -63,6 +63,19 @@ def audited(session: Session, who: Identity, made: SyntheticSet, *, num_held_out
         )  # fmt: skip
     session.flush()
     return row
+
+
+def cleared(session: Session, audit: Audit) -> None:
+    """The audit has found nothing: no image flagged or left out, and an attack that tells nothing."""
+    told = copy.deepcopy(audit.report)
+    for space in told["privacy"]["spaces"].values():
+        space["copies"]["rate"] |= {"count": 0, "value": 0.0, "low": 0.0, "high": 0.265}
+        space["copies"]["above_floor"] = {"p_value": 1.0, "is_above": False}
+    told["privacy"]["num_flagged"] = 0
+    told["privacy"]["membership"]["auc"] = {"value": 0.51, "low": 0.44, "high": 0.58}
+    audit.report, audit.num_flagged, audit.filtered_set_id = told, 0, None
+    audit.lights = lights(leaks={}, report=told, utility=unmeasured())
+    session.flush()
 
 
 def _filtered(session: Session, made: SyntheticSet, job_id: int, kept: Any) -> SyntheticSet:

@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 
 from app.api.lists import class_index, page_out, send_download
 from app.api.schemas.base import Cursor, Limit, PageOut
+from app.api.schemas.gates import GateOut, ReleaseIn
 from app.api.schemas.results import MarksIn, MarksOut, Rename, SyntheticImageOut, SyntheticSetOut
 from app.deps import IdentityDep, SessionDep, StorageDep, SyntheticSetDep
-from app.services import downloads, synthetic_sets
+from app.services import downloads, gates, synthetic_sets
 from models import Mark, SyntheticSet
 
 router = APIRouter(prefix="/api/v1/synthetic-sets", tags=["synthetic-sets"])
@@ -69,8 +70,30 @@ def download_synthetic_set(
     synthetic_set: SyntheticSetDep, session: SessionDep, storage: StorageDep,
     include_rejected: Annotated[bool, Query(description="Rejected images too.")] = False,
 ) -> Response:  # fmt: skip
-    """Download class folders, metadata.jsonl and a card as a zip, made while it is sent."""
+    """Download class folders, metadata.jsonl, a card and gate.json as a zip, made while it is sent."""
     return send_download(downloads.synthetic_set(session, storage, synthetic_set, include_rejected=include_rejected))
+
+
+@router.get("/{synthetic_set_id}/gate")
+def get_release_gate(synthetic_set: SyntheticSetDep, session: SessionDep) -> GateOut:
+    """Get the release gate: the verdict, the four lights, and the release that a person answers for."""
+    return GateOut.of(gates.gate_of_set(session, synthetic_set))
+
+
+@router.post("/{synthetic_set_id}/release", status_code=201)
+def release_synthetic_set(
+    synthetic_set: SyntheticSetDep, asked: ReleaseIn, who: IdentityDep, session: SessionDep
+) -> GateOut:
+    """Release a set against its lights, with a reason that stays in the audit trail."""
+    gates.release(session, who, synthetic_set, asked.reason)
+    return GateOut.of(gates.gate_of_set(session, synthetic_set))
+
+
+@router.delete("/{synthetic_set_id}/release")
+def withdraw_release(synthetic_set: SyntheticSetDep, who: IdentityDep, session: SessionDep) -> GateOut:
+    """Take a release back; what was said stays in the audit trail."""
+    gates.withdraw(session, who, synthetic_set)
+    return GateOut.of(gates.gate_of_set(session, synthetic_set))
 
 
 def _out(session: Session, row: SyntheticSet) -> SyntheticSetOut:

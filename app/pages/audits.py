@@ -1,4 +1,4 @@
-"""Audits: the lights, fidelity beside its real-vs-real floor, privacy, and the pairs side by side."""
+"""Audits: the list, and one audit with the release gate, fidelity beside its real-vs-real floor, privacy, and the pairs side by side."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlalchemy.orm import Session
 
-from app.core.lights import NAMES
 from app.deps import AuditDep, IdentityDep, SessionDep
+from app.pages.gates import Light, ShownGate, lights_of, shown_gate
 from app.pages.render import Script, render
 from app.pages.results import Figure, Link, Setting, settings_of
-from app.services import audits, jobs, synthetic_sets
+from app.services import audits, gates, jobs, synthetic_sets
 from app.services.audits import Pair
 from app.services.identity import Identity
+from app.services.paging import Page
 from models import Audit, SyntheticSet
 
 router = APIRouter(prefix="/audits", include_in_schema=False)
@@ -36,10 +37,16 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Light:
-    name: str
-    state: str
-    sentence: str
+class ListRow:
+    audit: Audit
+    synthetic_set: SyntheticSet
+    lights: list[Light]
+
+
+@dataclass(frozen=True)
+class ListPage:
+    rows: Page[ListRow]
+    script: Script
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,8 @@ class ShowPage:
     audit: Audit
     synthetic_set: SyntheticSet
     filtered: SyntheticSet | None
-    lights: list[Light]
+    gate: ShownGate  # of the set that was audited, by its newest audit
+    lights: list[Light]  # by this audit
     extractors: list[Extractor]
     variety: list[VarietyRow]
     spaces: list[str]
@@ -126,8 +134,18 @@ class ShowPage:
     script: Script
 
 
-def lights_of(audit: Audit) -> list[Light]:
-    return [Light(NAMES[each["name"]], each["state"], each["sentence"]) for each in audit.lights]
+@router.get("")
+def show_list(request: Request, session: SessionDep, who: IdentityDep, cursor: str | None = None) -> Response:
+    found = audits.listing(session, who, cursor=cursor)
+    rows = [
+        ListRow(audit, audits.set_of(session, audit), lights_of(gates.lights_of_audit(session, audit)))
+        for audit in found.items
+    ]
+    script = Script(
+        client="for audit in studio.audits.list():\n    print(audit.id, [(light.name, light.state) for light in audit.lights])",
+        curl='curl -H "Authorization: Bearer $PHANTOM_TOKEN" $PHANTOM_URL/api/v1/audits',
+    )
+    return render(request, "audits/index.html", ListPage(Page(rows, found.next_cursor), script))
 
 
 @router.get("/{audit_id}")
@@ -141,7 +159,8 @@ def _page(session: Session, who: Identity, audit: Audit) -> ShowPage:
     flagged = audits.pairs(session, audit, flagged=True, limit=MOST_DROPPED).items if audit.num_flagged else []
     attacked = privacy["membership"]
     return ShowPage(
-        audit=audit, synthetic_set=made, filtered=audits.filtered(session, audit), lights=lights_of(audit),
+        audit=audit, synthetic_set=made, filtered=audits.filtered(session, audit),
+        gate=shown_gate(gates.gate_of_set(session, made)), lights=lights_of(gates.lights_of_audit(session, audit)),
         extractors=[_extractor(each, audit.classes) for each in report["fidelity"]["extractors"]],
         variety=list(_variety(report["fidelity"]["ms_ssim"], audit.classes)), spaces=list(privacy["spaces"]),
         privacy=list(_privacy(privacy["spaces"])), thresholds=list(_thresholds(privacy["spaces"])),

@@ -10,15 +10,15 @@ from starlette.responses import Response
 
 from app.core.errors import BadInputError
 from app.deps import IdentityDep, SessionDep, StudyDep
-from app.pages.audits import Light, lights_of
+from app.pages.gates import ShownGate, shown_gate
 from app.pages.render import Script, render
 from app.pages.study_comparisons import Verdict, verdict
 from app.pages.study_forms import numbers
 from app.pages.study_tables import Table, tables_of
-from app.services import studies
+from app.services import audits, gates, studies
 from app.services.paging import Page
 from app.services.studies import Progress, cancelling, comparing, reproducing
-from models import Audit, Dataset, Study
+from models import Audit, Dataset, Study, SyntheticSet
 from models.specs import StudySpec
 
 router = APIRouter(prefix="/studies", include_in_schema=False)
@@ -47,7 +47,8 @@ class ShowPage:
     tables: list[Table]
     baselines: list[dict[str, Any]]
     audit: Audit | None
-    lights: list[Light]
+    learnt: SyntheticSet | None  # what the classifiers learn: the audited set without its copies, or as it was drawn
+    gate: ShownGate | None  # of what is learnt
     spec: StudySpec
     settings: str
     original: Study | None
@@ -71,10 +72,11 @@ def show_list(request: Request, session: SessionDep, who: IdentityDep, cursor: s
 def show(request: Request, study: StudyDep, session: SessionDep) -> Response:
     so_far = studies.progress(session, study)
     audit, original = studies.audit_of(session, so_far), reproducing.original(session, study)
+    learnt = audits.learnt(session, audit) if audit is not None else None
     page = ShowPage(
         study=study, dataset=studies.dataset_of(session, study), so_far=so_far, tables=tables_of(session, study, so_far),
         baselines=studies.trivial_baselines(session, study),
-        audit=audit, lights=lights_of(audit) if audit is not None else [],
+        audit=audit, learnt=learnt, gate=shown_gate(gates.gate_of_set(session, learnt)) if learnt is not None else None,
         spec=StudySpec.model_validate(study.spec), settings=json.dumps(study.spec, indent=2),
         original=original, reproductions=reproducing.reproductions(session, study),
         verdict=verdict(comparing.compare(session, original, study)) if original is not None and so_far.is_finished else None,

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import BadInputError
 from app.deps import IdentityDep, SessionDep, SyntheticSetDep
-from app.pages.audits import Light, lights_of
+from app.pages.gates import ShownGate, shown_gate
 from app.pages.render import Script, render
 from app.pages.results import Link, Setting, enlarged, page_url, settings_of
-from app.services import audits, jobs, synthetic_sets
+from app.services import audits, gates, jobs, synthetic_sets
 from app.services.identity import Identity
 from app.services.paging import Page
 from models import Audit, Classifier, Mark, SyntheticImage, SyntheticSet
@@ -61,7 +61,7 @@ class ShowPage(TilesPage):
     made_from: list[Link]
     classifiers: list[Classifier]
     audit: Audit | None
-    lights: list[Light]
+    gate: ShownGate
     drawn_as: SyntheticSet | None
     settings: list[Setting]
     script: Script
@@ -108,7 +108,7 @@ def show(
         made_from=_made_from(session, who, synthetic_set),
         classifiers=synthetic_sets.classifiers_of(session, synthetic_set),
         audit=audit,
-        lights=lights_of(audit) if audit is not None else [],
+        gate=shown_gate(gates.gate_of_set(session, synthetic_set)),
         drawn_as=synthetic_sets.drawn_as(session, synthetic_set),
         settings=settings_of(synthetic_set.spec),
         script=_script(synthetic_set),
@@ -187,6 +187,22 @@ def rename(synthetic_set: SyntheticSetDep, session: SessionDep, name: Annotated[
     return RedirectResponse(f"/synthetic-sets/{synthetic_set.id}", status_code=303)
 
 
+@router.post("/{synthetic_set_id}/release")
+def release(
+    synthetic_set: SyntheticSetDep, session: SessionDep, who: IdentityDep, reason: Annotated[str, Form()] = ""
+) -> Response:
+    """Release it against its lights."""
+    gates.release(session, who, synthetic_set, reason)
+    return RedirectResponse(f"/synthetic-sets/{synthetic_set.id}#gate", status_code=303)
+
+
+@router.post("/{synthetic_set_id}/withdraw-release")
+def withdraw_release(synthetic_set: SyntheticSetDep, session: SessionDep, who: IdentityDep) -> Response:
+    """Take the release back."""
+    gates.withdraw(session, who, synthetic_set)
+    return RedirectResponse(f"/synthetic-sets/{synthetic_set.id}#gate", status_code=303)
+
+
 @router.post("/{synthetic_set_id}/delete")
 def delete(synthetic_set: SyntheticSetDep, session: SessionDep, who: IdentityDep) -> Response:
     synthetic_sets.delete(session, who, synthetic_set)
@@ -210,7 +226,8 @@ def _script(synthetic_set: SyntheticSet) -> Script:
     return Script(
         client=(
             f"synthetic = studio.synthetic_sets.get({synthetic_set.id})\n"
-            'synthetic.download("out/")      # class folders + metadata.jsonl + card\n'
+            "print(synthetic.gate)               # releasable, or what stops it\n"
+            'synthetic.download("out/")          # class folders + metadata.jsonl + card + gate.json\n'
             "classifier = studio.train_classifier(synthetic, epochs=6, seed=0).wait()"
         ),
         curl=(

@@ -56,6 +56,11 @@ def to_train_on(audit: Audit) -> int:
     return audit.filtered_set_id if audit.filtered_set_id is not None else audit.synthetic_set_id
 
 
+def learnt(session: Session, audit: Audit) -> SyntheticSet:
+    """The set that `to_train_on` names."""
+    return session.get_one(SyntheticSet, to_train_on(audit))
+
+
 def pairs(
     session: Session, audit: Audit, *, flagged: bool | None = None, cursor: str | None = None, limit: int = 50
 ) -> Page[Pair]:

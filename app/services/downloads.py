@@ -16,8 +16,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from zipstream import ZIP_STORED, ZipStream
 
+from app.core.lights import NAMES
 from app.core.storage import Storage
-from app.services import checkpoints, classifiers, explanations, synthetic_sets
+from app.services import checkpoints, classifiers, explanations, gates, synthetic_sets
+from app.services.gates import Gate
 from models import Checkpoint, Classifier, Explanation, ExplanationItem, Mark, SyntheticImage, SyntheticSet
 
 
@@ -43,7 +45,7 @@ class Entry:
 def synthetic_set(
     session: Session, storage: Storage, synthetic_set: SyntheticSet, *, include_rejected: bool = False
 ) -> Download:
-    """Class folders of PNGs, metadata.jsonl, a card and a manifest; rejected images stay out unless asked for."""
+    """Class folders of PNGs, metadata.jsonl, a card, the gate's verdict and a manifest; rejected images stay out unless asked for."""
     query = select(SyntheticImage).where(SyntheticImage.set_id == synthetic_set.id)
     if not include_rejected:
         query = query.where(SyntheticImage.mark != Mark.REJECTED)
@@ -51,9 +53,12 @@ def synthetic_set(
     folders = _folders(synthetic_set.classes)
     paths = [f"{folders[row.label]}/{row.index:06d}.png" for row in rows]
     lines = [_metadata_line(synthetic_set, row, path) for row, path in zip(rows, paths, strict=True)]
-    checkpoint = synthetic_sets.checkpoint_of(session, synthetic_set)
+    rejected = sum(row.mark == Mark.REJECTED for row in rows)
+    gate = gates.with_rejected(gates.gate_of_set(session, synthetic_set), rejected)
+    card = _set_card(session, synthetic_set, rows, include_rejected) + _gate_card(gate)
     entries = [
-        _text("README.md", _set_card(session, synthetic_set, checkpoint, rows, include_rejected)),
+        _text("README.md", card),
+        _json("gate.json", {"synthetic_set": _what(synthetic_set, rows, paths), **gates.as_json(session, gate)}),
         _text("metadata.jsonl", "".join(line + "\n" for line in lines)),
         *(Entry(path, row.stored_sha256) for row, path in zip(rows, paths, strict=True)),
     ]
@@ -73,14 +78,34 @@ def _metadata_line(synthetic_set: SyntheticSet, row: SyntheticImage, path: str) 
     return json.dumps(about, ensure_ascii=False)
 
 
-def _set_card(
-    session: Session,
-    synthetic_set: SyntheticSet,
-    checkpoint: Checkpoint,
-    rows: list[SyntheticImage],
-    include_rejected: bool,
-) -> str:
+def _what(synthetic_set: SyntheticSet, rows: list[SyntheticImage], paths: list[str]) -> dict[str, Any]:
+    """What the verdict is of. images_sha256: of a line as sha256sum writes it, for each image in the order of metadata.jsonl."""
+    lines = "".join(f"{row.stored_sha256}  {path}\n" for row, path in zip(rows, paths, strict=True))
+    return {
+        "id": synthetic_set.id, "name": synthetic_set.name, "num_images": len(rows),
+        "images_sha256": hashlib.sha256(lines.encode()).hexdigest(),
+    }  # fmt: skip
+
+
+def _gate_card(gate: Gate) -> str:
+    lights = "".join(f"- {NAMES[each['name']]}: {each['state']}. {each['sentence']}\n" for each in gate.lights)
+    audit = f"audit {gate.audit_id}" if gate.audit_id is not None else "no audit"
+    study = f"study {gate.study_id}" if gate.study_id is not None else "no study"
+    override = ""
+    if gate.override is not None:
+        row = gate.override
+        override = f"\nReleased by override: {row.created_by}, {row.created_at:%Y-%m-%d %H:%M} UTC: {row.reason}\n"
+    return f"""
+## Release gate
+
+This set is **{gate.verdict}**, by {audit} and {study}; `gate.json` says the same for programs.
+{override}
+{lights}"""
+
+
+def _set_card(session: Session, synthetic_set: SyntheticSet, rows: list[SyntheticImage], include_rejected: bool) -> str:
     """A dataset card: what it is, how it was made, what it must not be taken for."""
+    checkpoint = synthetic_sets.checkpoint_of(session, synthetic_set)
     dataset = synthetic_sets.dataset_of(session, synthetic_set)
     number = {label: sum(1 for row in rows if row.label == label) for label in range(len(synthetic_set.classes))}
     left_out = synthetic_set.num_images - len(rows)

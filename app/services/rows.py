@@ -34,10 +34,10 @@ def clean_name(name: str) -> str:
     return name
 
 
-def note(session: Session, who: Identity, action: str, row: Any) -> None:
-    """Write into the audit trail that who did `action` ("delete", "rename") to a row that has an id."""
+def note(session: Session, who: Identity, action: str, row: Any, **more: Any) -> None:
+    """Write into the audit trail that who did `action` ("delete", "rename") to a row that has an id; more: JSON-able, what to keep of it."""
     subject = f"{row.__tablename__}/{row.id}"
-    data = {"name": row.name} if hasattr(row, "name") else {}
+    data = ({"name": row.name} if hasattr(row, "name") else {}) | more
     session.add(AuditEvent(project_id=who.project_id, actor=who.name, action=action, subject=subject, data=data))
 
 

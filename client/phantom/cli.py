@@ -26,10 +26,12 @@ datasets = typer.Typer(no_args_is_help=True, help="Real images.")
 jobs = typer.Typer(no_args_is_help=True, help="Work: what waits, runs and has ended.")
 sets = typer.Typer(no_args_is_help=True, help="Synthetic sets.")
 studies = typer.Typer(no_args_is_help=True, help="Studies.")
+audits = typer.Typer(no_args_is_help=True, help="Audits of synthetic sets.")
 app.add_typer(datasets, name="datasets")
 app.add_typer(jobs, name="jobs")
 app.add_typer(sets, name="sets")
 app.add_typer(studies, name="studies")
+app.add_typer(audits, name="audits")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 StudyId = Annotated[int, typer.Argument(help="The study's number.")]
@@ -226,10 +228,56 @@ def download(
     folder: Annotated[Path, typer.Argument(help="Where to; made if need be.")],
     as_json: AsJson = False,
 ) -> None:
-    """Download a synthetic set as class folders with metadata.jsonl and a card."""
+    """Download a synthetic set as class folders with metadata.jsonl, a card and gate.json."""
     with Studio() as studio:
         files = studio.synthetic_sets.get(set_id).download(folder)
     _print({"folder": str(folder), "files": [str(file) for file in files]}, as_json, f"{len(files)} files in {folder}")
+
+
+@sets.command("gate")
+def gate(set_id: Annotated[int, typer.Argument(help="The set's number.")], as_json: AsJson = False) -> None:
+    """Say whether a synthetic set is releasable. Exit code 1 if its lights are not all green."""
+    with Studio() as studio:
+        found = studio.synthetic_sets.get(set_id).gate
+    override = found.override
+    said = [("verdict", "", found.verdict), *found.lights]
+    said += [("override", "", f"{override.by}, {override.at}: {override.reason}")] if override is not None else []
+    _print(found.data, as_json, _table(("", "", ""), said))
+    if not found.is_releasable:
+        raise typer.Exit(FAILED)
+
+
+@audits.command("list")
+def list_audits(
+    set_id: Annotated[int | None, typer.Option("--set", help="Only those of this synthetic set.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most to list.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List audits, newest first."""
+    with Studio() as studio:
+        found = studio.audits.list(limit=limit, synthetic_set_id=set_id)
+    table = [
+        (
+            each.id,
+            each.data["synthetic_set_id"],
+            each.num_flagged,
+            *(light.state for light in each.lights),
+            each.data["created_at"],
+        )
+        for each in found
+    ]
+    columns = ("id", "set", "flagged", "leakage", "copies", "membership", "utility", "made")
+    _print([each.data for each in found], as_json, _table(columns, table))
+
+
+@audits.command("show")
+def show_audit(audit_id: Annotated[int, typer.Argument(help="The audit's number.")], as_json: AsJson = False) -> None:
+    """Show what one audit found: its lights with their sentences, and the set to train on."""
+    with Studio() as studio:
+        audit = studio.audits.get(audit_id)
+    said = ("synthetic_set_id", "set_to_train_on_id", "num_images", "num_flagged", "created_at")
+    rows = [*audit.lights, *((name, "", audit.data[name]) for name in said)]
+    _print(audit.data, as_json, _table(("", "", ""), rows))
 
 
 def _finish(job: Job[Any] | Study, step: specfile.Step, made: dict[str, int], as_json: bool) -> dict[str, Any]:

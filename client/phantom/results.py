@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from phantom.gate import Gate, Light
 from phantom.transport import Transport
 from phantom.unpack import download_into
 
@@ -112,22 +113,28 @@ class SyntheticSet(Result):
         )
 
     def download(self, folder: str | Path) -> list[Path]:
-        """Save as class folders with metadata.jsonl and a card; returns the files written."""
+        """Save as class folders with metadata.jsonl, a card and gate.json; returns the files written."""
         return self._download_folder(folder)
+
+    @property
+    def gate(self) -> Gate:
+        """The release gate as it stands now: the verdict and its four lights."""
+        return Gate(self._transport.get(f"/api/v1/synthetic-sets/{self.id}/gate"))
+
+    def release(self, reason: str) -> Gate:
+        """Release it against its lights. Your name, the reason (10 characters at least) and the lights stay in the audit trail."""
+        return Gate(self._transport.post(f"/api/v1/synthetic-sets/{self.id}/release", {"reason": reason}))
+
+    def withdraw_release(self) -> Gate:
+        """Take the release back."""
+        path = f"/api/v1/synthetic-sets/{self.id}/release"
+        return Gate(self._transport.send("DELETE", path, again=False).json())
 
     @property
     def filtered_from_id(self) -> int | None:
         """The set that this one is without its copies; None: it was drawn."""
         source: int | None = self.data["filtered_from_id"]
         return source
-
-
-class Light(NamedTuple):
-    """One light of the release gate. state: green, red, or grey where nobody knows; the sentence says why."""
-
-    name: str
-    state: str
-    sentence: str
 
 
 class Audit(Result):

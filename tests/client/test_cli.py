@@ -174,6 +174,17 @@ def test_sets_download(run: Run, lab: Lab, tmp_path: Path) -> None:
     assert str(lab.synthetic_set) in run("sets", "list").stdout
 
 
+def test_audits_are_listed_and_shown_and_the_gate_says_no_by_its_exit_code(run: Run, lab: Lab) -> None:
+    assert "copies" in run("audits", "list").stdout
+    (row,) = json.loads(run("audits", "list", "--set", lab.synthetic_set, "--json").stdout)
+    assert row["id"] == lab.audit
+    shown = run("audits", "show", lab.audit).stdout
+    assert "flagged as copies" in shown
+    assert "set_to_train_on_id" in shown
+    stopped = run("sets", "gate", lab.synthetic_set)
+    assert (stopped.returncode, "not releasable" in stopped.stdout) == (1, True)
+
+
 def test_wrong_usage_and_no_token_are_exit_code_2(run: Run) -> None:
     assert run("jobs", "show", "twelve").returncode == 2
     assert run("nonsense").returncode == 2

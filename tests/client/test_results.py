@@ -159,3 +159,19 @@ def test_an_audit_is_asked_for_by_the_set(studio: Studio, lab: Lab) -> None:
     job = studio.audit(studio.synthetic_sets.get(lab.synthetic_set), drop_copies=False, seed=3)
     assert (job.data["kind"], job.data["spec"]["drop_copies"], job.data["spec"]["seed"]) == ("audit_set", False, 3)
     job.cancel()
+
+
+def test_a_set_has_a_gate_that_a_person_may_override(studio: Studio, lab: Lab) -> None:
+    synthetic = studio.synthetic_sets.get(lab.synthetic_set)
+    gate = synthetic.gate
+    assert (gate.verdict, gate.is_releasable, gate.override) == ("not releasable", False, None)
+    assert [light.name for light in gate.lights] == ["leakage", "copies", "membership", "utility"]
+    assert "copies" in gate.stopped_by
+    assert repr(gate).startswith("<Gate: not releasable; leakage ")
+    released = synthetic.release("Ethics board, 12 March.")
+    assert (released.verdict, released.is_releasable) == ("released by override", False)
+    assert released.override is not None
+    assert released.override.reason == "Ethics board, 12 March."
+    assert synthetic.withdraw_release().verdict == "not releasable"
+    with pytest.raises(ProblemError, match="10 characters"):
+        synthetic.release("no")

@@ -18,7 +18,7 @@ from app.core.db import Database
 from app.core.images import contact_sheet, encode_png
 from app.core.storage import Storage, make_storage
 from app.main import create_app
-from app.services import tokens
+from app.services import gates, tokens
 from app.services.identity import Identity
 from app.services.studies import reproducing
 from models import (
@@ -33,6 +33,7 @@ from models import (
     Metric,
     RefusedFile,
     SyntheticImage,
+    SyntheticSet,
     TrainOn,
 )
 from models.specs.card import CardText
@@ -101,6 +102,8 @@ def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
     old = results_data.explanation(session, who, classifier, storage, is_measured=False)
     audit = audited(session, who, drawn)
     unknown = audited(session, who, drawn, num_held_out=10)
+    filtered = session.get_one(SyntheticSet, audit.filtered_set_id)
+    gates.release(session, who, filtered, "Teaching material that stays inside the hospital; ethics board, 12 March.")
     study = study_data.launched(session, who, version)
     study_data.with_tests(session, who, study, but=1)
     study_data.answered(session, study)

@@ -22,23 +22,30 @@ from workers.ml.seeding import numpy_generator
 
 CONFIDENCE = 0.95
 LEAST_SIDE = 11  # px: the window of MS-SSIM
+CPU_BATCH = 16
 Report = dict[str, Any]
 
 
 class Progress:
-    """Counts images through all that is done with them."""
+    """Counts images through all that is done with them. `step` hears the pulse of long computations: it may end the job."""
 
     def __init__(self, context: JobContext, total: int) -> None:
-        self._context, self._total, self._done, self._pace = context, total, 0, Pace(0)
+        self._context, self._total, self._done, self._pace, self._message = context, total, 0, Pace(0), ""
 
-    def step(self, num_images: int, message: str) -> None:
+    def begin(self, message: str) -> None:
+        """What is done from now on, in words."""
+        self._message = message
+        self.step(0)
+
+    def step(self, num_images: int) -> None:
         self._done += num_images
         rate = self._pace.tick(self._done)
-        self._context.report(self._done, self._total, message=message, rate=rate, unit="images")
+        self._context.report(self._done, self._total, message=self._message, rate=rate, unit="images")
 
     def finish(self) -> None:
         """All that was counted is done."""
-        self.step(self._total - self._done, "Writing it down")
+        self._message = "Writing it down"
+        self.step(self._total - self._done)
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,11 @@ class Sides:
 
     def parts(self) -> dict[str, Loaded]:
         return {"synthetic": self.synthetic, "train": self.train, "held_out": self.held_out}
+
+    @property
+    def batch_size(self) -> int:
+        """Images through a network at once. A CPU gains nothing by more, and could not be stopped between them."""
+        return self.spec.batch_size if self.context.device.startswith("cuda") else min(self.spec.batch_size, CPU_BATCH)
 
     def some(self, side: Loaded) -> NDArray[np.int64]:
         """At most `most_images` places, drawn at random and kept in their order."""
@@ -79,6 +91,7 @@ def extract(sides: Sides, names: tuple[str, ...]) -> dict[str, tuple[Report, dic
         extractor = load_extractor(
             architecture=name, weights_dir=weights_dir(sides.context), device=sides.context.device
         )
+        sides.progress.begin(f"Features by {name}")
         features = {side: _features(sides, extractor, images) for side, images in sides.parts().items()}
         found[name] = (extractor.to_json(), features)
     return found
@@ -89,11 +102,11 @@ def _features(sides: Sides, extractor: Extractor, images: Loaded) -> NDArray[np.
     if not len(images):
         return parts[0]
     batches = extract_features(
-        extractor=extractor, images_uint8=images.uint8, batch_size=sides.spec.batch_size, device=sides.context.device
+        extractor=extractor, images_uint8=images.uint8, batch_size=sides.batch_size, device=sides.context.device
     )
     for batch in batches:
         parts.append(batch)
-        sides.progress.step(len(batch), f"Features by {extractor.architecture}")
+        sides.progress.step(len(batch))
     return np.concatenate(parts)
 
 
@@ -108,12 +121,13 @@ def fidelity(sides: Sides, found: dict[str, tuple[Report, dict[str, NDArray[np.f
     for name, (about, features) in found.items():
         sets = {side: _feature_set(sides, features[side], images) for side, images in sides.parts().items()}
         sections = []
+        sides.progress.begin(f"Comparing features by {name}")
         for section in measure_fidelity(
             train=sets["train"], held_out=sets["held_out"] if len(sides.held_out) else None, fake=sets["synthetic"],
             num_classes=sides.num_classes, settings=settings,
         ):  # fmt: skip
             sections.append(section)
-            sides.progress.step(0, f"Comparing features by {name}: {section.done} of {section.total}")
+            sides.progress.begin(f"Comparing features by {name}: {section.done} of {section.total} parts done")
         told.append((about, sections))
     return fidelity_report(extractors=told, ms_ssim=_variety(sides), settings=settings)
 
@@ -125,7 +139,7 @@ def _feature_set(sides: Sides, features: NDArray[np.float32], images: Loaded) ->
 def _variety(sides: Sides) -> dict[str, Report | None]:
     found: dict[str, Report | None] = {}
     for name, images in sides.parts().items():
-        sides.progress.step(0, "Comparing images of one class")
+        sides.progress.begin("Comparing images of one class")
         found[name] = None
         if len(images) and images.uint8.shape[1] >= LEAST_SIDE:
             some = sides.some(images)
@@ -147,20 +161,21 @@ def attack(sides: Sides, chosen: Chosen) -> Report:
     if not len(sides.held_out):
         return nothing("There are no held-out images to tell training images from.")
     denoiser = load_denoiser(sides.context.storage.path(chosen.checkpoint.sha256), device=sides.context.device)
+    sides.progress.begin("Attacking the network by its loss")
     losses, places = {}, {}
     for name, images in (("train", sides.train), ("held_out", sides.held_out)):
         places[name] = sides.some(images)
         parts = []
-        for start in range(0, len(places[name]), spec.batch_size):
-            rows = places[name][start : start + spec.batch_size]
+        for start in range(0, len(places[name]), sides.batch_size):
+            rows = places[name][start : start + sides.batch_size]
             parts.append(
                 denoising_losses(
                     network=denoiser.network, prediction=denoiser.prediction, images_uint8=images.uint8[rows],
                     labels=images.labels[rows], timesteps=tuple(spec.timesteps), num_draws=spec.num_draws,
-                    batch_size=spec.batch_size, seed=spec.seed, device=sides.context.device,
+                    batch_size=sides.batch_size, seed=spec.seed, device=sides.context.device,
                 )
             )  # fmt: skip
-            sides.progress.step(len(rows), "Attacking the network by its loss")
+            sides.progress.step(len(rows))
         losses[name] = np.concatenate(parts)
     train, held_out = sides.train, sides.held_out
     return membership(

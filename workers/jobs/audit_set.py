@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from app.core import naming
-from app.core.lights import lights
+from app.core.lights import lights, unmeasured
 from models import Audit, AuditPair, Job, Mark, SyntheticImage, SyntheticSet
 from models.specs import AuditSpec
 from workers.context import JobContext, Recorder
@@ -19,6 +19,7 @@ from workers.jobs.audit_measuring import Progress, Sides, architectures, attack,
 from workers.jobs.problems import explained
 from workers.ml.privacy import audit as privacy
 from workers.ml.privacy.planted import AMOUNTS
+from workers.ml.pulse import listening
 
 ROWS_AT_ONCE = 1000
 
@@ -39,15 +40,16 @@ def run(context: JobContext, spec: AuditSpec) -> Recorder:
             context.log(note, level="warning")
         names = architectures(context, spec)
         sides = _read(context, spec, chosen, num_extractors=len(names))
-        features = extract(sides, names)
-        near = fidelity(sides, features)
-        told = attack(sides, chosen)
-        sides.progress.step(0, "Searching for copies")
-        found = privacy.audit(
-            synthetic_uint8=sides.synthetic.uint8, synthetic_labels=sides.synthetic.labels, train=sides.train.real(),
-            held_out=sides.held_out.real(), features=by_kind(features), mirrors=tuple(spec.mirrors or ()),
-            membership=told, level=spec.level, num_planted=spec.num_planted, num_worst=0, seed=spec.seed,
-        )  # fmt: skip
+        with listening(sides.progress.step):
+            features = extract(sides, names)
+            near = fidelity(sides, features)
+            told = attack(sides, chosen)
+            sides.progress.begin("Searching for copies")
+            found = privacy.audit(
+                synthetic_uint8=sides.synthetic.uint8, synthetic_labels=sides.synthetic.labels, train=sides.train.real(),
+                held_out=sides.held_out.real(), features=by_kind(features), mirrors=tuple(spec.mirrors or ()),
+                membership=told, level=spec.level, num_planted=spec.num_planted, num_worst=0, seed=spec.seed,
+            )  # fmt: skip
         sides.progress.finish()
     return functools.partial(_record, spec, chosen, _found(spec, chosen, near, found))
 
@@ -122,7 +124,7 @@ def _record(spec: AuditSpec, chosen: Chosen, found: Found, session: Session, row
         project_id=row.project_id, job_id=row.id, synthetic_set_id=audited.id, version_id=spec.version_id,
         filtered_set_id=filtered.id if filtered is not None else None, classes=audited.classes, num_images=len(chosen.synthetic),
         num_flagged=found.report["privacy"]["num_flagged"], report=found.report,
-        lights=lights(leaks=chosen.leaks, privacy=found.report["privacy"]), spec=spec.model_dump(mode="json"),
+        lights=lights(leaks=chosen.leaks, report=found.report, utility=unmeasured()), spec=spec.model_dump(mode="json"),
     )  # fmt: skip
     session.add(made)
     session.flush()

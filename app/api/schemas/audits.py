@@ -31,7 +31,7 @@ class AuditOut(Out):
     classes: list[str]
     num_images: int
     num_flagged: int | None = Field(description="null: too few held-out images to say what is a copy.")
-    lights: list[LightOut]
+    lights: list[LightOut] = Field(description="As the audit found them; the set's own gate knows studies as well.")
     fidelity: dict[str, Any] = Field(description="Every figure with its interval, n, extractor and real-vs-real floor.")
     privacy: dict[str, Any] = Field(description="Copies, memorised images, authenticity, power and membership.")
     images: dict[str, Any] = Field(description="How many images of each kind took part, and what to know of them.")

@@ -47,3 +47,22 @@ def test_a_set_whose_checkpoint_came_with_the_studio_needs_a_dataset(
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["pointer"].endswith("dataset_id")
     assert web.post("/api/v1/jobs", json={**asked, "dataset_id": lab.dataset}).status_code in (201, 202)
+
+
+class TestTheGate:
+    def test_gives_the_verdict_and_what_it_rests_on(self, web: Any, lab: Lab) -> None:
+        gate = web.get(f"/api/v1/synthetic-sets/{lab.synthetic_set}/gate").json()
+        assert (gate["verdict"], gate["audit_id"], gate["override"]) == ("not releasable", lab.audit, None)
+        assert [light["name"] for light in gate["lights"]] == ["leakage", "copies", "membership", "utility"]
+        assert {"copies", "utility"} <= set(gate["stopped_by"])
+
+    def test_is_overridden_with_a_reason_and_taken_back(self, web: Any, lab: Lab, who: Identity) -> None:
+        here = f"/api/v1/synthetic-sets/{lab.synthetic_set}/release"
+        assert web.post(here, json={"reason": "because"}).status_code == 422
+        assert web.post(here, json={"reason": "          "}).status_code == 422
+        released = web.post(here, json={"reason": "Ethics board, 12 March."})
+        assert (released.status_code, released.json()["verdict"]) == (201, "released by override")
+        assert released.json()["override"]["by"] == who.name
+        assert web.post(here, json={"reason": "Ethics board, 12 March."}).status_code == 409
+        assert web.delete(here).json()["verdict"] == "not releasable"
+        assert web.delete(here).status_code == 409

@@ -65,8 +65,8 @@ def _evaluation(session: Session, who: Identity, version: DatasetVersion, job: J
     return row
 
 
-def answered(session: Session, study: Study) -> None:
-    """The table is made, of made-up predictions."""
+def answered(session: Session, study: Study, *, worst: float = 0.3) -> None:
+    """The table is made, of made-up predictions; worst: skill of the last arm, 1.5 is that of the first."""
     labels = np.arange(120) % 3
     rows: dict[str, list[dict[str, Any]]] = {}
     for each in studies.progress(session, study).steps:
@@ -77,7 +77,7 @@ def answered(session: Session, study: Study) -> None:
             why = "" if made else "Memory ran out."
             seed = {"seed": cell["seed"], "job_id": each.job.id, "reason": why, "evaluation_id": made, "leaks": None}
             rows.setdefault(key, []).append({**seed, "arm": cell["arm"], "size": cell["size"]})
-    skills = np.linspace(1.5, 0.3, len(rows))
+    skills = np.linspace(1.5, worst, len(rows))
     arms = {key: _predictions(labels, skill, seed) for seed, (key, skill) in enumerate(zip(rows, skills, strict=True))}
     told = compare_arms(
         arms=arms, reference="real_equal", labels=labels, groups=None, num_bootstrap=200, confidence=0.95, seed=0

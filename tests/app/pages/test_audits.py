@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from app.core.db import Database
 from app.core.storage import Storage
+from app.services import gates
 from app.services.identity import Identity
 from models import Audit, AuditPair, Image, Job, JobKind, Split, SyntheticSet
 from tests import factories
@@ -17,6 +18,7 @@ from tests.audit_data import audited
 def drawn(database: Database, who: Identity, storage: Storage) -> SyntheticSet:
     with database.write() as session:
         version = factories.dataset_with_version(session, who, storage=storage)
+        version.leaks = {"patients": 0, "identical": 0, "near": 0}
         return factories.synthetic_set(
             session, who, factories.checkpoint(session, who, version, spec={"hflip": True}), storage=storage
         )
@@ -29,12 +31,14 @@ def audit(database: Database, who: Identity, drawn: SyntheticSet) -> Audit:
 
 
 class TestThePage:
-    def test_begins_with_the_lights_in_words(self, web: Any, audit: Audit) -> None:
+    def test_begins_with_the_lights_in_words(self, web: Any, database: Database, audit: Audit) -> None:
         page = web.get(f"/audits/{audit.id}").text
-        for light in audit.lights:
+        with database.read() as session:
+            lights = gates.lights_of_audit(session, audit)
+        for light in lights:
             assert light["sentence"].replace("'", "&#39;") in page
         assert [page.count(f"light-{state}") for state in ("red", "green", "grey")] == [
-            [each["state"] for each in audit.lights].count(state) for state in ("red", "green", "grey")
+            [each["state"] for each in lights].count(state) for state in ("red", "green", "grey")
         ]
 
     def test_shows_pairs_side_by_side_and_no_test_image(self, web: Any, database: Database, audit: Audit) -> None:
@@ -79,6 +83,58 @@ class TestThePage:
         with database.read() as session:
             assert session.scalars(select(AuditPair)).all() == []
             assert session.get(SyntheticSet, audit.filtered_set_id) is not None
+
+
+class TestTheList:
+    def test_shows_every_audit_with_its_lights_in_words(self, web: Any, audit: Audit, drawn: SyntheticSet) -> None:
+        page = web.get("/audits").text
+        assert f'<a href="/audits/{audit.id}">{drawn.name}</a>' in page
+        for light in audit.lights:
+            assert f'{light["name"].capitalize()} <span class="light-word">{light["state"]}</span>' in page
+        assert 'aria-current="page"' in page
+
+    def test_says_what_will_be_here(self, web: Any) -> None:
+        page = web.get("/audits").text
+        assert "No audit yet" in page
+        assert 'href="/jobs/new/audit_set"' in page
+
+
+class TestTheGate:
+    def test_of_an_audited_set_says_what_stops_it_at_the_download(
+        self, web: Any, audit: Audit, drawn: SyntheticSet
+    ) -> None:
+        page = web.get(f"/synthetic-sets/{drawn.id}").text
+        assert "Not releasable. You may download it, and the zip says what stops it." in page
+        assert 'aria-describedby="export-verdict"' in page
+        assert "copies (red)" in page
+        assert "utility (grey)" in page
+        assert "Not releasable." in web.get(f"/audits/{audit.id}").text
+
+    def test_of_a_set_that_nobody_audited_offers_no_release(self, web: Any, drawn: SyntheticSet) -> None:
+        page = web.get(f"/synthetic-sets/{drawn.id}").text
+        assert "Not audited. You may download it" in page
+        assert "Release it all the same" not in page
+
+    def test_is_overridden_with_a_reason_and_taken_back(self, web: Any, audit: Audit, drawn: SyntheticSet) -> None:
+        here = f"/synthetic-sets/{drawn.id}"
+        assert web.post(f"{here}/release", data={"reason": "no"}).status_code == 422
+        done = web.post(f"{here}/release", data={"reason": "Ethics board, 12 March <b>."}, follow_redirects=False)
+        assert (done.status_code, done.headers["location"]) == (303, f"{here}#gate")
+        for path in (here, f"/audits/{audit.id}"):
+            page = web.get(path).text
+            assert "Released by override" in page
+            assert "Ethics board, 12 March &lt;b&gt;." in page
+            assert "Releasable:" not in page
+        web.post(f"{here}/withdraw-release")
+        assert "Released by override" not in web.get(here).text
+
+    def test_of_an_older_audit_names_the_newer_one(
+        self, web: Any, database: Database, who: Identity, audit: Audit, drawn: SyntheticSet
+    ) -> None:
+        with database.write() as session:
+            newer = audited(session, who, drawn)
+        page = web.get(f"/audits/{audit.id}").text
+        assert f'<a href="/audits/{newer.id}">audit {newer.id}</a> decides' in page
 
 
 class TestTheSet:

@@ -154,6 +154,7 @@ class TestAStudy:
 def test_the_lights_of_its_images_stand_above_the_tables(web: Any, who: Identity) -> None:
     shown = web.get(f"/studies/{study(web, who)}").text
     assert shown.index('class="lights"') < shown.index('class="study-table"')
+    assert "Not releasable.</strong> The gate is stopped by " in shown
     assert re.search(
         r'<a href="/audits/\d+">Audit \d+</a> before anything was trained on them; 2.copies were left out', shown
     )

@@ -9,11 +9,12 @@ import pytest
 
 from app.core.db import Database
 from app.core.storage import Storage
-from app.services import downloads, synthetic_sets
+from app.services import downloads, gates, synthetic_sets
 from app.services.downloads import Download
 from app.services.identity import Identity
 from models import Checkpoint, Mark, SyntheticImage, SyntheticSet
 from tests import factories
+from tests.audit_data import audited
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ class TestSyntheticSet:
         files = download(database, storage, made)
         images = {name for name in files if name.endswith(".png")}
         assert images == {"disc/000001.png", "disc/000002.png", "ring/000003.png", "ring/000004.png", "ring/000005.png"}
-        assert set(files) - images == {"README.md", "metadata.jsonl", "manifest.json"}
+        assert set(files) - images == {"README.md", "metadata.jsonl", "gate.json", "manifest.json"}
         lines = [json.loads(line) for line in files["metadata.jsonl"].decode().splitlines()]
         assert {line["file_name"] for line in lines} == images
         assert lines[0] == {
@@ -76,6 +77,57 @@ class TestSyntheticSet:
         assert "| disc | 2 |" in card
         assert "1 images, left out" in card
         assert "shows no patient" in card
+
+
+class TestTheVerdict:
+    def test_of_a_set_that_nobody_audited_says_so(
+        self, database: Database, storage: Storage, made: SyntheticSet
+    ) -> None:
+        files = download(database, storage, made)
+        gate = json.loads(files["gate.json"])
+        assert (gate["verdict"], gate["audit"], gate["study_id"], gate["override"]) == ("not audited", None, None, None)
+        assert "This set is **not audited**, by no audit and no study" in files["README.md"].decode()
+
+    def test_comes_with_the_lights_the_audit_and_what_it_is_of(
+        self, database: Database, storage: Storage, who: Identity, made: SyntheticSet
+    ) -> None:
+        with database.write() as session:
+            audit = audited(session, who, made)
+        files = download(database, storage, made)
+        gate, card = json.loads(files["gate.json"]), files["README.md"].decode()
+        assert (gate["verdict"], gate["audit"]["id"]) == ("not releasable", audit.id)
+        assert [light["name"] for light in gate["lights"]] == ["leakage", "copies", "membership", "utility"]
+        assert set(gate["stopped_by"]) >= {"copies", "utility"}
+        for light in gate["lights"]:
+            assert f"{light['state']}. {light['sentence']}" in card
+        lines = [json.loads(line) for line in files["metadata.jsonl"].splitlines()]
+        sums = "".join(f"{line['sha256']}  {line['file_name']}\n" for line in lines)
+        assert gate["synthetic_set"] == {
+            "id": made.id, "name": made.name, "num_images": 5, "images_sha256": hashlib.sha256(sums.encode()).hexdigest(),
+        }  # fmt: skip
+
+    def test_of_an_override_says_who_and_why(
+        self, database: Database, storage: Storage, who: Identity, made: SyntheticSet
+    ) -> None:
+        with database.write() as session:
+            audited(session, who, made)
+            gates.release(session, who, made, "Teaching material inside the hospital.")
+        files = download(database, storage, made)
+        gate, card = json.loads(files["gate.json"]), files["README.md"].decode()
+        assert (gate["verdict"], gate["override"]["by"]) == ("released by override", who.name)
+        assert f"Released by override: {who.name}, " in card
+        assert "UTC: Teaching material inside the hospital." in card
+        assert "copies: red" in card.lower()
+
+    def test_is_not_releasable_with_rejected_images(
+        self, database: Database, storage: Storage, who: Identity, made: SyntheticSet
+    ) -> None:
+        with database.write() as session:
+            audited(session, who, made)
+            gates.release(session, who, made, "Teaching material inside the hospital.")
+        gate = json.loads(download(database, storage, made, include_rejected=True)["gate.json"])
+        assert (gate["verdict"], gate["override"]) == ("not releasable", None)
+        assert "1 of these images were rejected" in gate["lights"][1]["sentence"]
 
 
 def test_class_names_become_folders_that_every_system_can_make(

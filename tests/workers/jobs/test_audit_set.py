@@ -109,10 +109,7 @@ def test_planted_copies_are_found_shown_beside_what_they_copy_and_dropped(studio
     assert all(keys[pair.image_id] == drawn[pair.synthetic_image_id] for pair in pairs[:4])
     assert light(made, "copies")[0] == "red"
     assert light(made, "leakage")[0] == "green"
-    assert light(made, "utility") == (
-        "grey",
-        "Not measured here: train classifiers on the images, or launch a study.",
-    )
+    assert light(made, "utility")[0] == "grey"
 
     assert job.result == {"audit_id": made.id, "synthetic_set_id": made.filtered_set_id, "num_flagged": 4}
     filtered = studio.made(SyntheticSet, job, "synthetic_set_id")
@@ -245,6 +242,25 @@ def test_a_cancelled_audit_leaves_nothing(studio: Studio, network: bytes) -> Non
     assert studio.rows(select(func.count(SyntheticSet.id))) == [1]
     assert {"unit": "images"}.items() <= seen[-1].items()
     assert seen[-1]["rate"] > 0
+
+
+def test_every_phase_tells_that_it_goes_on_and_ends_when_it_is_cancelled(studio: Studio, network: bytes) -> None:
+    set_id = set_of(studio, dataset_of(studio, val=30), network, copies=2)
+    job_id = studio.submit(AuditSpec(synthetic_set_id=set_id, **QUICK))
+    seen: list[str] = []
+
+    def cancel(context: JobContext, done: int) -> None:
+        seen.append(context.news["message"])  # type: ignore[attr-defined]
+        context.flags.cancel = seen.count("Searching for copies") == 2
+
+    studio.attempt_until(job_id, cancel)
+    for phase in (
+        "Features by tf_efficientnet_lite0",
+        "Comparing features by tf_efficientnet_lite0",
+        "Attacking the network by its loss",
+    ):
+        assert seen.count(phase) > 2, phase
+    assert seen[-2:] == ["Searching for copies"] * 2  # its first block was the last
 
 
 def test_the_same_audit_twice_says_the_same(studio: Studio, network: bytes) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.ml.fidelity.intervals import Estimate, Floats, Indices, influence_variance
+from workers.ml.pulse import pulse
 
 
 class _Fit(NamedTuple):
@@ -37,6 +38,7 @@ def frechet_distance(
     one, other = _fit(real), _fit(fake)
     # Tr sqrt(AB) with A = R'R and B = S'S is the sum of singular values of RS': no root of a rounded eigenvalue.
     u, singular, vh = np.linalg.svd(one.root @ other.root.T, full_matrices=False)  # (R, K), (K,), (K, S)
+    pulse()
     shift = one.mean - other.mean
     value = float(shift @ shift + np.square(one.centred).sum() + np.square(other.centred).sum() - 2 * singular.sum())
     variance = influence_variance(
@@ -50,6 +52,7 @@ def _fit(features: NDArray[np.floating]) -> _Fit:
     mean = values.mean(axis=0)
     centred = (values - mean) / math.sqrt(len(values) - 1)
     q, root = np.linalg.qr(centred)
+    pulse()
     return _Fit(mean, centred, q, root)
 
 

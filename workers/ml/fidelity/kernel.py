@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from workers.ml.fidelity.frechet import check_features
 from workers.ml.fidelity.intervals import Estimate, Floats, Indices, influence_variance
+from workers.ml.pulse import pulse
 
 CHUNK_VALUES = 4_000_000  # kernel values held at once: 32 MB of float64
 
@@ -70,13 +71,17 @@ def subset_kernel_distance(
     for of_real, of_fake in subsets:
         x, y = real[of_real].astype(np.float64), fake[of_fake].astype(np.float64)
         values.append(_mean_to_others(x).mean() + _mean_to_others(y).mean() - 2 * _mean_kernel(x, y).mean())
+        pulse()
     return SubsetEstimate(float(np.mean(values)), float(np.std(values)))
 
 
 def _mean_kernel(x: Floats, y: Floats) -> Floats:
     """(N,) mean kernel of each row of x (N, D) with all rows of y (M, D), in chunks of rows of x."""
     rows = max(1, CHUNK_VALUES // len(y))
-    means = [_kernel(x[start : start + rows] @ y.T, x.shape[1]).mean(axis=1) for start in range(0, len(x), rows)]
+    means = []
+    for start in range(0, len(x), rows):
+        means.append(_kernel(x[start : start + rows] @ y.T, x.shape[1]).mean(axis=1))
+        pulse()
     return np.concatenate(means)
 
 

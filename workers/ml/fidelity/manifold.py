@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from workers.ml.fidelity.frechet import check_features
 from workers.ml.fidelity.intervals import Estimate, Floats, Indices, halves
+from workers.ml.pulse import pulse
 
 CHUNK_VALUES = 4_000_000  # float64 distances held at once beside the float32 result: 32 MB
 EDGE = 1e-6  # share of the mean squared norm that rounding may move a squared distance by
@@ -69,6 +70,7 @@ def _squared(x: Floats, y: Floats) -> Distances:
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
         out[part] = np.maximum(norms_x[part, None] + norms_y[None] - 2 * (x[part] @ y.T), 0)
+        pulse()
     return out
 
 
@@ -144,3 +146,4 @@ def _of_halves(
         if min(len(real), len(fake)) < least:
             return
         yield figure(distances.of(real, fake))
+        pulse()

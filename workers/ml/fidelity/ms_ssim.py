@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
 from workers.ml.fidelity.intervals import Estimate, Floats, Indices, influence_variance
+from workers.ml.pulse import pulse
 
 WINDOW = 11  # px
 WINDOW_STD = 1.5  # px
@@ -59,10 +60,11 @@ def ms_ssim(*, images_uint8: NDArray[np.uint8], pairs: Indices) -> Floats:
     _, height, width, channels = images_uint8.shape
     scales = num_scales(height=height, width=width)
     rows = max(1, CHUNK_VALUES // (height * width * channels))
-    chunks = [
-        _of_chunk(images_uint8[chunk[:, 0]], images_uint8[chunk[:, 1]], scales)
-        for chunk in (pairs[start : start + rows] for start in range(0, len(pairs), rows))
-    ]
+    chunks = []
+    for start in range(0, len(pairs), rows):
+        one, other = pairs[start : start + rows].T
+        chunks.append(_of_chunk(images_uint8[one], images_uint8[other], scales))
+        pulse()
     return np.concatenate([np.empty(0), *chunks])
 
 

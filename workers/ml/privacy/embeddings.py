@@ -16,6 +16,7 @@ from workers.ml.privacy.neighbours import (
     kinds_of,
     rank_place,
 )
+from workers.ml.pulse import pulse
 
 LEAST_DISTANCE = 1e-3  # between features of length 1: below it they are equal
 ROWS_AT_ONCE = 256
@@ -43,6 +44,7 @@ def nearest_in_embedding(
             counted = known.any(axis=1) if own is None else known.any(axis=1) & (clusters != own[row])
             if asked[0, row].any() and counted.any():
                 _fill(found, row, cosine[offset], kind_of[offset], np.flatnonzero(counted), clusters)
+        pulse()
     return found
 
 

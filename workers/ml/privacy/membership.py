@@ -19,6 +19,7 @@ from workers.ml.metrics.resampling import bootstrap_weights, group_indices
 from workers.ml.metrics.weighted import area_under_roc, prepare
 from workers.ml.networks import ConditionalUNet
 from workers.ml.privacy.rates import nothing
+from workers.ml.pulse import pulse
 from workers.ml.seeding import torch_generator
 
 Losses = NDArray[np.float64]
@@ -72,6 +73,7 @@ def _batch_losses(
             predicted = network(noisy.contiguous(memory_format=torch.channels_last), t, classes)
             errors = (predicted.double() - target.double()).square().mean(dim=(1, 2, 3))
             losses[:, level] += errors.cpu() / num_draws
+            pulse()
     return np.asarray(losses.numpy())
 
 
@@ -141,10 +143,10 @@ def _area(losses: Losses, is_member: NDArray[np.bool_], groups: Labels, *, num_b
     labels, indices = is_member.astype(np.int64), group_indices(groups, num_images=len(losses))
     share = rankdata(-losses) / (len(losses) + 1)  # (N,) in (0, 1), high for low losses
     scores = prepare(labels=labels, probabilities=np.stack([1 - share, share], axis=1))
-    drawn = [
-        area_under_roc(scores, weights)[:, 1]
-        for weights in bootstrap_weights(indices=indices, num_bootstrap=num_bootstrap, seed=seed)
-    ]
+    drawn = []
+    for weights in bootstrap_weights(indices=indices, num_bootstrap=num_bootstrap, seed=seed):
+        drawn.append(area_under_roc(scores, weights)[:, 1])
+        pulse()
     value = area_under_roc(scores, np.ones((1, len(losses))))[0, 1]
     basis = bases(labels=labels, predicted=labels, indices=indices, num_classes=2)["auroc"]
     low, high = score_interval(values=value, draws=np.concatenate(drawn), basis=basis, confidence=CONFIDENCE)

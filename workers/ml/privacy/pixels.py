@@ -25,6 +25,7 @@ from workers.ml.privacy.neighbours import (
     kinds_of,
     rank_place,
 )
+from workers.ml.pulse import pulse
 
 Planes = NDArray[np.float32]
 
@@ -102,6 +103,7 @@ def nearest_in_pixels(
             if len(candidates):
                 planes = [each[place] for each in smoothed]
                 _compare(found, int(rows[place]), gallery, planes, candidates, candidate_kinds)
+        pulse(len(rows))
     return found
 
 
