@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.services import costs
+from app.services.audit_costs import AuditSize, audit_core_s
 from app.services.costs import ADAM_EMA_BYTES, Cost
 from app.services.prepare import num_images
 from models import (
@@ -20,6 +21,7 @@ from models import (
     Dataset,
     DatasetVersion,
     Job,
+    JobKind,
     JobState,
     Split,
     SyntheticSet,
@@ -55,6 +57,7 @@ START_S = 5.0  # loading libraries, decoding images
 FILES_PER_S = 150.0
 CHECK_BYTES_PER_IMAGE = 12_000  # tiles as floats, three times
 WORKER_ALIVE_S = 60
+PLANTED_KINDS = 12  # six alterations, mild and moderate
 AUDITED_BY = ("tf_efficientnet_lite0",)  # whose weights are always here; a second one may be
 
 
@@ -74,7 +77,8 @@ class Work:
     """What a job amounts to.
 
     macs: multiply-adds in all. steps: in the unit of the job's own rate. passes: runs of a network that must wait for
-    each other. Bytes in memory and on disk. known: whether the architecture was counted, not assumed.
+    each other. Bytes in memory and on disk. known: whether the architecture was counted, not assumed. core_s: seconds of one
+    core that no network takes.
     """
 
     macs: float
@@ -83,6 +87,7 @@ class Work:
     memory_bytes: int
     disk_bytes: int
     known: bool = True
+    core_s: float = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ def estimate(session: Session, spec: JobSpec, stand: Stand = NOTHING) -> Estimat
     if isinstance(spec, ImportSpec | CheckDatasetSpec | SummariseStudySpec):
         seconds = START_S + work.steps / FILES_PER_S
         return _between(seconds, SPREAD_GUESSED, work, f"{work.steps:,.0f} files at about {FILES_PER_S:.0f} a second")
+    if isinstance(spec, AuditSpec):  # of many phases, whose rates differ
+        return _from_finished_audits(session, work) or _from_the_worker(session, work)
     return _from_finished_jobs(session, spec, work) or _from_the_worker(session, work)
 
 
@@ -112,14 +119,45 @@ def _between(seconds: float, spread: float, work: Work, basis: str) -> Estimate:
 
 def _from_the_worker(session: Session, work: Work) -> Estimate:
     """From the speed that the fastest worker alive has measured of itself."""
+    seconds, device = _counted_s(session, work)
+    basis = f"counted work on {device}" + ("" if work.known else "; this architecture counts as a ResNet-50")
+    return _between(START_S + seconds, SPREAD_GUESSED, work, basis)
+
+
+def _counted_s(session: Session, work: Work) -> tuple[float, str]:
+    """(seconds, device) at the speed of the fastest worker alive, or of a common CPU."""
     alive = select(Worker).where(Worker.seen_at > db_now(-WORKER_ALIVE_S), Worker.gflops > 0)
     worker = session.scalar(alive.order_by(Worker.gflops.desc()).limit(1))
     gflops, device = (worker.gflops, worker.device) if worker is not None else (ASSUMED_GFLOPS, "a common CPU")
     seconds = work.macs / (gflops * 1e9 / 2 * EFFICIENCY)
     if device.startswith("cuda"):
         seconds = max(seconds, work.passes * GPU_PASS_S)
-    basis = f"counted work on {device}" + ("" if work.known else "; this architecture counts as a ResNet-50")
-    return _between(START_S + seconds, SPREAD_GUESSED, work, basis)
+    return seconds + work.core_s, device
+
+
+def _from_finished_audits(session: Session, work: Work) -> Estimate | None:
+    """From how long the last audits took, beside what was counted for them."""
+    query = select(Job).where(Job.kind == JobKind.AUDIT_SET, Job.state == JobState.SUCCEEDED)
+    jobs = session.scalars(query.order_by(Job.id.desc()).limit(MOST_FINISHED)).all()
+    ratios = [ratio for ratio in (_taken_to_counted(session, job) for job in jobs) if ratio is not None]
+    if not ratios:
+        return None
+    seconds = START_S + _counted_s(session, work)[0] * statistics.median(ratios)
+    basis = f"counted work, at the pace of {len(ratios)} finished {'audit' if len(ratios) == 1 else 'audits'}"
+    return _between(seconds, SPREAD_MEASURED, work, basis)
+
+
+def _taken_to_counted(session: Session, job: Job) -> float | None:
+    """How many times longer a finished audit took than was counted; None if it was too short to tell, or is of an older form."""
+    if job.started_at is None or job.finished_at is None:
+        return None
+    try:
+        spec = AuditSpec.model_validate(job.spec)
+    except ValueError:
+        return None
+    taken = (job.finished_at - job.started_at).total_seconds() - START_S
+    counted = _counted_s(session, _work(session, spec))[0]
+    return taken / counted if taken > 0 and counted > 0 else None
 
 
 def _from_finished_jobs(session: Session, spec: JobSpec, work: Work) -> Estimate | None:
@@ -308,7 +346,7 @@ def _explain_work(session: Session, spec: ExplainSpec) -> Work:
 
 
 def _audit_work(session: Session, spec: AuditSpec, stand: Stand) -> Work:
-    """Features of all images and the attack on the network; the search for copies is small beside them."""
+    """Features of all images and the attack on the network, counted; comparing and searching, in seconds of one core."""
     source = stand.synthetic_set or _named_set(session, spec.synthetic_set_id)
     if source is None:
         return Work(0, 0, 0, PROCESS_BYTES, 0)
@@ -328,7 +366,12 @@ def _audit_work(session: Session, spec: AuditSpec, stand: Stand) -> Work:
     activations = max(network.activations for network in networks) * 4 * spec.batch_size
     distances = 8 * max(*some, min(source.num_images, spec.most_images)) ** 2 * 3
     memory = PROCESS_BYTES + round(max(activations, distances)) + images * 1280 * 4
-    return Work(macs, images * len(networks) + attacked, passes, memory, 10_000_000)
+    size = AuditSize(
+        synthetic=source.num_images, train=real[0], held_out=real[1], most=spec.most_images, planted=spec.num_planted * PLANTED_KINDS, side=source.image_size,
+        channels=source.channels, num_classes=len(source.classes), num_extractors=len(networks), num_similar=spec.num_similar,
+        has_mirrors=bool(spec.mirrors),
+    )  # fmt: skip
+    return Work(macs, images * len(networks) + attacked, passes, memory, 10_000_000, core_s=audit_core_s(size))
 
 
 def _prediction_work(classifier: Classifier, predictions: int, steps: int, batch_size: int) -> Work:

@@ -22,7 +22,7 @@ from workers.ml.seeding import numpy_generator
 
 CONFIDENCE = 0.95
 LEAST_SIDE = 11  # px: the window of MS-SSIM
-CPU_BATCH = 16
+CPU_BATCH = 8
 Report = dict[str, Any]
 
 

@@ -75,7 +75,10 @@ def _checkpoint(diffusion: TrainDiffusionSpec, version: DatasetVersion) -> Check
 
 def _synthetic_set(spec: StudySpec, version: DatasetVersion) -> SyntheticSet:
     counts = planning.synthetic_counts(spec, version)
-    return SyntheticSet(counts=counts, num_images=sum(counts.values()), version_id=version.id)
+    return SyntheticSet(
+        counts=counts, num_images=sum(counts.values()), version_id=version.id, classes=version.classes, channels=version.channels,
+        image_size=spec.diffusion_spec().image_size,
+    )  # fmt: skip
 
 
 def _classifier(spec: StudySpec, version: DatasetVersion, step: Planned) -> Classifier:

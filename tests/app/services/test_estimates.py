@@ -1,6 +1,8 @@
 """Estimates: counted work agrees with the real networks, and finished jobs correct the guess."""
 
+import datetime as dt
 import importlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from app.core.db import Database
 from app.services import costs
+from app.services.audit_costs import AuditSize, audit_core_s
 from app.services.estimates import START_S, Estimate, estimate
 from app.services.identity import Identity
-from models import DatasetVersion, JobKind, JobState, Worker, db_now
+from models import DatasetVersion, JobKind, JobState, SyntheticSet, Worker, db_now
 from models.specs import (
     AuditSpec,
     EvaluateSpec,
@@ -168,6 +171,38 @@ def test_an_explanation_takes_as_long_again_for_each_further_seed(
     once, thrice = (of(database, spec.model_copy(update={"stability_seeds": n})) for n in (0, 2))
     assert (once.seconds_low * once.seconds_high) ** 0.5 == pytest.approx(START_S + 10)
     assert (thrice.seconds_low * thrice.seconds_high) ** 0.5 == pytest.approx(START_S + 10 * 1542 / 542)
+
+
+class TestAnAudit:
+    @pytest.fixture
+    def drawn(self, database: Database, who: Identity, version: DatasetVersion) -> SyntheticSet:
+        with database.write() as session:
+            return factories.synthetic_set(session, who, factories.checkpoint(session, who, version))
+
+    def test_takes_what_was_measured_beside_its_networks(self) -> None:
+        small = AuditSize(
+            synthetic=1000, train=1000, held_out=1000, most=5000, planted=480, side=64, channels=1, num_classes=1, num_extractors=1,
+            num_similar=500, has_mirrors=False,
+        )  # fmt: skip
+        # Six comparisons of 1,000 a side at 2.0 s, 3,480 searches by pixels at 3.2 ms and 3,000,000 pairs by features at 0.85 us, 1,500 of MS-SSIM.
+        assert audit_core_s(small) == pytest.approx(6 * 2.0 + 3480 * 3.2e-3 + 3e6 * 8.5e-7 + 1500 * 4e-4)
+        twice = replace(small, num_extractors=2, has_mirrors=True)
+        assert audit_core_s(twice) - audit_core_s(small) == pytest.approx(6 * 2.0 + 3480 * 0.8e-3 + 3e6 * 8.5e-7)
+
+    def test_takes_as_long_as_finished_ones_took_beside_what_was_counted(
+        self, database: Database, who: Identity, drawn: SyntheticSet
+    ) -> None:
+        spec = AuditSpec(synthetic_set_id=drawn.id)
+        before = of(database, spec)
+        counted = (before.seconds_low * before.seconds_high) ** 0.5 - START_S
+        began = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        with database.write() as session:
+            ended = began + dt.timedelta(seconds=START_S + 3 * counted)
+            done = {"spec": spec.model_dump(mode="json"), "state": JobState.SUCCEEDED, "rate": 1e6}
+            factories.job(session, who, JobKind.AUDIT_SET, started_at=began, finished_at=ended, **done)
+        found = of(database, spec)
+        assert (found.seconds_low * found.seconds_high) ** 0.5 == pytest.approx(START_S + 3 * counted, rel=1e-3)
+        assert found.basis == "counted work, at the pace of 1 finished audit"
 
 
 def test_what_does_not_exist_is_estimated_all_the_same(database: Database, who: Identity) -> None:
