@@ -68,7 +68,8 @@ def with_rejected(gate: Gate, num_rejected: int) -> Gate:
     said = f"{num_rejected:,} of these images were rejected by a person, and are not audited."
     copies = {"name": "copies", "state": rules.GREY, "sentence": said}
     found = [copies if light["name"] == "copies" else light for light in gate.lights]
-    return replace(gate, verdict=NOT_RELEASABLE, lights=found, override=None)
+    verdict = NOT_AUDITED if gate.audit_id is None else NOT_RELEASABLE
+    return replace(gate, verdict=verdict, lights=found, override=None)
 
 
 def release(session: Session, who: Identity, synthetic_set: SyntheticSet, reason: str) -> Release:

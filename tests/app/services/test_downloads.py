@@ -87,6 +87,8 @@ class TestTheVerdict:
         gate = json.loads(files["gate.json"])
         assert (gate["verdict"], gate["audit"], gate["study_id"], gate["override"]) == ("not audited", None, None, None)
         assert "This set is **not audited**, by no audit and no study" in files["README.md"].decode()
+        with_rejected = download(database, storage, made, include_rejected=True)
+        assert json.loads(with_rejected["gate.json"])["verdict"] == "not audited"
 
     def test_comes_with_the_lights_the_audit_and_what_it_is_of(
         self, database: Database, storage: Storage, who: Identity, made: SyntheticSet

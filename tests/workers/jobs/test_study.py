@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.services import studies
+from app.services import audits, gates, studies
 from app.services.studies import comparing, reproducing
 from models import Classifier, DatasetVersion, Evaluation, Image, Job, JobKind, JobState, Opening, Study
 from models.specs import StudySpec
@@ -72,6 +72,13 @@ def test_a_whole_study_ends_with_a_row_for_each_arm_and_size(studio: Studio) -> 
     for row in table["rows"]:
         assert [each["seed"] for each in row["seeds"]] == [0, 1]
         assert row["mean"]["balanced_accuracy"]["value"] == pytest.approx(mean_of(studio, row))
+    with studio.database.read() as session:
+        audit = studies.audit_of(session, studies.progress(session, study))
+        assert audit is not None
+        gate = gates.gate_of_set(session, audits.learnt(session, audit))
+    utility = gate.lights[3]
+    assert (gate.study_id, gate.audit_id, utility["state"] != "grey") == (study.id, audit.id, True)
+    assert "on 8 locked test images; size 1 of the synthetic images; chance is 0.500." in utility["sentence"]
 
 
 def test_what_an_audit_leaves_out_is_not_learnt(studio: Studio) -> None:
