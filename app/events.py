@@ -25,17 +25,19 @@ class News:
     job: Job | None
     events: list[Event] = field(default_factory=list)
     points: dict[str, Points] = field(default_factory=dict)
+    parts: tuple[tuple[int, str, int], ...] = ()  # of a job that is done in parts: id, state and how much each has done
 
 
 async def news_of(database: Database, job_id: int, *, after: int, with_points: bool = False) -> AsyncIterator[News]:
     """A News for each look that found something, until the job has finished and all of it is told."""
     steps = await run_in_threadpool(_last_steps, database, job_id) if with_points else {}
     is_first = True
+    parts: tuple[tuple[int, str, int], ...] = ()
     while True:
         news = await run_in_threadpool(_look, database, job_id, after, steps if with_points else None)
-        if is_first or news.events or news.points:
+        if is_first or news.events or news.points or news.parts != parts:
             yield news
-        is_first = False
+        is_first, parts = False, news.parts
         after = news.events[-1].number if news.events else after
         steps |= {name: points[-1][0] for name, points in news.points.items()}
         if news.job is None or (news.job.is_finished and not news.events):
@@ -57,7 +59,8 @@ def _look(database: Database, job_id: int, after: int, steps: dict[str, int] | N
             return News(None)
         events = jobs.events_after(session, job_id, after)
         points = {} if steps is None else job_feed.points_after(session, job_id, steps)
-        return News(job, events, points)
+        parts = () if steps is None else jobs.family(session, job).parts
+        return News(job, events, points, tuple((part.id, part.state, part.done) for part in parts))
 
 
 def _last_steps(database: Database, job_id: int) -> dict[str, int]:

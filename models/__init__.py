@@ -26,6 +26,7 @@ from models.explanation import Explanation, ExplanationItem
 from models.job import (
     FINISHED,
     NEXT_STATES,
+    PARTS,
     QUEUE_OF,
     Artifact,
     Event,
@@ -44,6 +45,7 @@ from models.user import AuditEvent, LoginLink, Project, Token, User, WebSession
 __all__ = [
     "FINISHED",
     "NEXT_STATES",
+    "PARTS",
     "QUEUE_OF",
     "Arm",
     "Artifact",

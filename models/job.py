@@ -17,6 +17,7 @@ LEASE_S = 30.0
 BEAT_S = 10.0
 SWEEP_S = 10.0
 MAX_ATTEMPTS = 3
+PARTS = "parts"  # the option of a need that is a part: see JobNeed
 
 
 class JobKind(enum.StrEnum):
@@ -24,6 +25,7 @@ class JobKind(enum.StrEnum):
     CHECK_DATASET = "check_dataset"
     TRAIN_DIFFUSION = "train_diffusion"
     SAMPLE = "sample"
+    SAMPLE_PART = "sample_part"
     TRAIN_CLASSIFIER = "train_classifier"
     EVALUATE = "evaluate"
     EXPLAIN = "explain"
@@ -42,6 +44,7 @@ QUEUE_OF = {
     JobKind.CHECK_DATASET: Queue.IO,
     JobKind.TRAIN_DIFFUSION: Queue.GPU,
     JobKind.SAMPLE: Queue.GPU,
+    JobKind.SAMPLE_PART: Queue.GPU,
     JobKind.TRAIN_CLASSIFIER: Queue.GPU,
     JobKind.EVALUATE: Queue.GPU,
     JobKind.EXPLAIN: Queue.INTERACTIVE,
@@ -136,6 +139,9 @@ class JobNeed(Base):
 
     An option whose name ends in _ids takes several, in the order of `position`. A soft need is fulfilled when that job has ended,
     however it did: what it made is taken if there is anything.
+
+    A need of the option `parts` names a part: a job that exists only for this one, which joins what its parts made. It fills in
+    nothing, may be tried again by itself, and is cancelled with the job that it is a part of.
     """
 
     __tablename__ = "job_needs"
@@ -145,6 +151,10 @@ class JobNeed(Base):
     position: Mapped[int] = mapped_column(primary_key=True, default=0)
     needs_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     is_soft: Mapped[bool] = mapped_column(default=False)
+
+    @property
+    def is_part(self) -> bool:
+        return self.option == PARTS
 
 
 class Metric(Base):

@@ -136,6 +136,7 @@ class Runner:
             lease=lease, project_id=job.project_id, spec=job_spec_adapter.validate_python(job.spec), database=self._database,
             storage=self._storage, settings=self._settings, device=self._device(),
         )  # fmt: skip
+        context.flags.stop = job.stop_requested_at is not None
         _forget_old_attempts(context)
         return context
 

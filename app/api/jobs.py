@@ -23,12 +23,13 @@ from app.api.schemas.jobs import (
 from app.core.errors import NotFoundError
 from app.deps import IdentityDep, JobDep, SessionDep, StorageDep
 from app.services import datasets, estimates, jobs, prepare, uploads
+from app.services.jobs import Family
 from models import Job, JobKind, JobState
-from models.specs import ImportSpec, JobSpec
+from models.specs import AskedSpec, ImportSpec
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 SpecBody = Annotated[
-    JobSpec, Body(discriminator="kind", description="The spec of one kind; what it leaves out is filled in.")
+    AskedSpec, Body(discriminator="kind", description="The spec of one kind; what it leaves out is filled in.")
 ]
 IdempotencyKey = Annotated[
     str | None,
@@ -48,7 +49,8 @@ def list_jobs(
 ) -> PageOut[JobOut]:  # fmt: skip
     """List jobs."""
     found = jobs.listing(session, who, kind=kind, state=state, cursor=cursor, limit=limit)
-    return page_out(request, response, found, _brief)
+    families = jobs.families(session, found.items)
+    return page_out(request, response, found, lambda job: _brief(job, families[job.id]))
 
 
 @router.post("", status_code=202)
@@ -83,14 +85,14 @@ def get_job(job: JobDep, session: SessionDep) -> JobOut:
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job: JobDep, who: IdentityDep, session: SessionDep) -> JobOut:
-    """Stop a job and keep nothing of it. One that runs stops within seconds."""
+    """Stop a job and keep nothing of it. One that runs stops within seconds. A part is cancelled with the whole."""
     jobs.cancel(session, who, job)
     return _out(session, job)
 
 
 @router.post("/{job_id}/stop")
 def stop_job(job: JobDep, who: IdentityDep, session: SessionDep) -> JobOut:
-    """Stop a running training and keep what it has learnt."""
+    """Stop a running job and keep what there is: what a training has learnt, the images that are drawn."""
     jobs.stop_and_keep(session, who, job)
     return _out(session, job)
 
@@ -111,7 +113,7 @@ def resume_job(job: JobDep, who: IdentityDep, session: SessionDep) -> JobOut:
 
 @router.post("/{job_id}/retry")
 def retry_job(job: JobDep, who: IdentityDep, session: SessionDep) -> JobOut:
-    """Try a failed job once more."""
+    """Try a failed job once more; of one that is done in parts, those that failed."""
     jobs.retry(session, who, job)
     return _out(session, job)
 
@@ -171,12 +173,13 @@ def accepted(response: Response, session: Session, job: Job) -> JobOut:
     return _out(session, job)
 
 
-def _brief(job: Job) -> JobOut:
-    return JobOut.of(job, time_left=jobs.time_left(job), actions=jobs.actions(job))
+def _brief(job: Job, family: Family) -> JobOut:
+    return JobOut.of(job, family, time_left=jobs.time_left(job), actions=jobs.actions(job, family.parts))
 
 
 def _out(session: Session, job: Job) -> JobOut:
+    family = jobs.family(session, job)
     return JobOut.of(
-        job, time_left=jobs.time_left(job), actions=jobs.actions(job), queue_position=jobs.queue_position(session, job),
+        job, family, time_left=jobs.time_left(job), actions=jobs.actions(job, family.parts), queue_position=jobs.queue_position(session, job),
         needs=[needed.id for needed in jobs.needs(session, job)],
     )  # fmt: skip

@@ -6,13 +6,13 @@ specs call required; both are said here, so that the document can be tested agai
 
 import json
 import re
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.api.problems import MEDIA_TYPE, Problem
-from models.specs import SPEC_OF, TrainDiffusionSpec
+from models.specs import AskedSpec, TrainDiffusionSpec
 
 API_VERSION = "1.0.0"
 PREFIX = "/api/v1/"
@@ -112,7 +112,7 @@ def _complete_components(components: JsonObject) -> None:
         "token": {"type": "http", "scheme": "bearer", "description": "An API token: phs_ and 43 characters."}
     }
     filled_in = TrainDiffusionSpec.model_validate({"dataset_id": 1}).model_fields_set - {"dataset_id"}
-    for spec in SPEC_OF.values():
+    for spec in get_args(AskedSpec):
         schema = schemas[spec.__name__]
         optional: set[str] = filled_in if spec is TrainDiffusionSpec else set()
         schema["required"] = [

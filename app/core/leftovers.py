@@ -4,7 +4,8 @@ Nothing here runs by itself, since a database that does not belong to the folder
 says `python -m app doctor --sweep`. It is safe beside running jobs and beside other sweeps, for these reasons:
 
 - Whoever names a file has put it first, and names it within seconds (a row of a page or a preview, a note in the job's
-  folder) or at the end of the attempt that put it. So the notes of all jobs that may go on are read first, and then
+  folder) or at the end of the attempt that put it. So the notes of all jobs that may go on are read first (and what the
+  parts of a divided sampling list that may still be joined), and then
   the moment is chosen before which a file must have been put: GRACE_S ago, or GRACE_S before the job that has run
   longest began. A job that is claimed after that finds what it noted, and puts the rest anew.
 - The rows are asked last. What a job put before the moment and recorded since is named by now; a job that has yet to
@@ -24,14 +25,15 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import aliased
 
 from app.core import references
 from app.core.config import Settings
 from app.core.db import Database
-from app.core.errors import ConflictError
+from app.core.errors import ConflictError, NotFoundError
 from app.core.storage import Storage, Stored
-from models import Job, JobState, db_now
+from models import PARTS, Job, JobKind, JobNeed, JobState, db_now
 
 GRACE_S = 2 * 86_400.0
 OVER = (JobState.SUCCEEDED, JobState.CANCELLED)  # nobody goes on from what they noted
@@ -106,7 +108,8 @@ def _unnamed(
     database: Database, storage: Storage, settings: Settings, *, without: list[Path]
 ) -> Iterator[tuple[Stored, float]]:
     """Each stored file that nothing names, and the moment before which it was put. The order of steps matters."""
-    noted = _noted(settings, without)
+    noted = _noted(settings, without)  # first: a part that ends meanwhile has no folder then, but a result
+    noted |= _drawn_in_parts(database, storage)
     moment = _moment(database, storage)
     for part in _parts(storage.put_before(moment)):
         candidates = [stored for stored in part if stored.sha256 not in noted]
@@ -125,6 +128,22 @@ def _noted(settings: Settings, without: list[Path]) -> set[str]:
                     found.update(key.decode() for key in KEY.findall(path.read_bytes()))
                 except FileNotFoundError:
                     continue
+    return found
+
+
+def _drawn_in_parts(database: Database, storage: Storage) -> set[str]:
+    """What parts have drawn that may still be joined, and the lists in which that stands."""
+    whole = aliased(Job)
+    to_join = exists().where(
+        JobNeed.needs_id == Job.id, JobNeed.option == PARTS, whole.id == JobNeed.job_id, whole.state.not_in(OVER)
+    )
+    query = select(Job.result).where(Job.kind == JobKind.SAMPLE_PART, Job.state == JobState.SUCCEEDED, to_join)
+    with database.read() as session:
+        lists = [str(result["drawn_sha256"]) for result in session.scalars(query) if result is not None]
+    found = set(lists)
+    for key in lists:
+        with contextlib.suppress(NotFoundError):  # deleted by hand: there is nothing to join
+            found.update(each.decode() for each in KEY.findall(storage.read(key)))
     return found
 
 

@@ -116,36 +116,47 @@ def failed_by_input(job: Job) -> bool:
 
 def _settle(session: Session, job: Job) -> None:
     """Decide where a job goes that waits, or whose input failed, now that one of its inputs has ended."""
+    if job.state != JobState.WAITING and not failed_by_input(job):
+        return  # it has gone there with another of its inputs
     found = needs(session, job)
-    ended = {needed.state: needed for need, needed in reversed(found) if not need.is_soft}
+    ended = {needed.state: (need, needed) for need, needed in reversed(found) if not need.is_soft}
     waits_on = any(not needed.is_finished for _, needed in found)
     if JobState.CANCELLED in ended:
-        reason = f"Cancelled: job {ended[JobState.CANCELLED].id}, whose result it needs, was cancelled."
+        reason = f"Cancelled: job {ended[JobState.CANCELLED][1].id}, whose result it needs, was cancelled."
         move(session, job, JobState.CANCELLED, message=reason, error=None)
     elif job.state != JobState.WAITING:
         return  # its input failed; it waits again once that is tried again
     elif JobState.FAILED in ended:
-        _fail(session, job, ended[JobState.FAILED])
+        error = _input_failed(job, *ended[JobState.FAILED])
+        message = f"Job {ended[JobState.FAILED][1].id}, whose result it needs, failed."
+        move(session, job, JobState.FAILED, message=message, error=error)
     elif not waits_on:
         _queue(session, job, found)
 
 
-def _fail(session: Session, job: Job, needed: Job) -> None:
+def _input_failed(job: Job, need: JobNeed, needed: Job) -> dict[str, str]:
+    """The error of a job whose input has failed."""
     because = (needed.error or {}).get("detail") or needed.message
-    error = {
+    if need.is_part:
+        part = f"part {need.position + 1} of {job.spec['num_parts']} (job {needed.id})"
+        return {
+            "code": INPUT_FAILED, "title": "A part failed",
+            "detail": f"It waits for {part}, which failed: {because}",
+            "hint": "Try again: only what failed is done anew, the other parts are kept.",
+        }  # fmt: skip
+    return {
         "code": INPUT_FAILED, "title": "What it needs failed",
         "detail": f"Job {needed.id} ({needed.title}), whose result it needs, failed: {because}",
         "hint": f"Try job {needed.id} again; this one then waits for it again.",
     }  # fmt: skip
-    move(session, job, JobState.FAILED, message=f"Job {needed.id}, whose result it needs, failed.", error=error)
 
 
 def _queue(session: Session, job: Job, found: Sequence[tuple[JobNeed, Job]]) -> None:
     """Complete the spec with the results of what the job needed, and queue it."""
     spec = {**job.spec}
     for need, needed in found:
-        if needed.state != JobState.SUCCEEDED:
-            continue  # a soft need that came to nothing
+        if needed.state != JobState.SUCCEEDED or need.is_part:
+            continue  # a soft need that came to nothing, or a part, which the job itself looks for
         result = (needed.result or {}).get(need.option.removesuffix("s"))
         spec[need.option] = [*(spec.get(need.option) or []), result] if need.option.endswith("_ids") else result
     try:
@@ -167,6 +178,8 @@ def _revive(session: Session, job: Job) -> None:
     """What the job needs is tried again: so it waits again, and with it those that need it."""
     if not failed_by_input(job):
         return
-    if any(needed.state == JobState.FAILED and not need.is_soft for need, needed in needs(session, job)):
-        return  # another of its inputs is still failed
+    still = [each for each in needs(session, job) if each[1].state == JobState.FAILED and not each[0].is_soft]
+    if still:  # another of its inputs, which is the reason from now on
+        job.error = _input_failed(job, *still[0])
+        return
     move(session, job, JobState.WAITING, message="Waiting for what it needs.", error=None)

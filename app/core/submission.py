@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.core import journal, states
+from app.core import drawing, journal, states
 from app.core.queue import ring_after_commit
-from models import QUEUE_OF, AuditEvent, DatasetVersion, Job, JobKind, JobNeed, JobState
-from models.specs import CheckDatasetSpec, JobSpec
+from models import PARTS, QUEUE_OF, AuditEvent, DatasetVersion, Job, JobKind, JobNeed, JobState, Queue
+from models.specs import SPEC_OF, CheckDatasetSpec, JobSpec
 
 MAX_TITLE = 300
 
@@ -53,18 +53,24 @@ def add_waiting_job(
     created_by: str,
     title: str,
     priority: int = 0,
+    idempotency_key: str | None = None,
     step_key: str | None = None,
+    queue: Queue | None = None,
+    num_images: int | None = None,
 ) -> Job:
     """A job that can begin once the jobs in `needs` have succeeded; it may be that they have.
 
     draft: its spec without the options that `needs` names, which are filled in from those jobs' results: checkpoint_id
     from the result's checkpoint_id, evaluation_ids from the evaluation_id of each. soft: options of `needs` for which it is
-    enough that the jobs have ended.
+    enough that the jobs have ended. queue: that of its kind, if not given. num_images: how many it will draw.
     """
     job = Job(
         project_id=project_id, kind=kind, title=title[:MAX_TITLE], spec={"kind": str(kind), **draft}, state=JobState.WAITING,
-        queue=QUEUE_OF[kind], priority=priority, created_by=created_by, step_key=step_key,
+        queue=queue or QUEUE_OF[kind], priority=priority, created_by=created_by, idempotency_key=idempotency_key,
+        step_key=step_key,
     )  # fmt: skip
+    if num_images is not None:
+        job.total, job.unit = num_images, "images"
     _write_down(session, job, "Waiting for what it needs.")
     for option, needed in needs.items():
         jobs = [needed] if isinstance(needed, Job) else needed
@@ -75,6 +81,38 @@ def add_waiting_job(
     session.flush()
     states.begin_waiting(session, job)
     return job
+
+
+def add_divided_sampling(
+    session: Session,
+    draft: dict[str, Any],
+    needs: Mapping[str, Job],
+    *,
+    counts: Sequence[int],
+    title: str,
+    idempotency_key: str | None = None,
+    step_key: str | None = None,
+    **about: Any,
+) -> Job:
+    """A sampling whose draft asks for several parts: a job for each, and one that needs them and joins what they drew.
+
+    counts: images of each class. about: project_id, created_by and priority of all of them. Returns the job that joins, which
+    a worker of the queue io does, since it runs no network. Raises IntegrityError as add_job does, and adds nothing then.
+    """
+    num_parts, of_part = draft["num_parts"], SPEC_OF[JobKind.SAMPLE_PART].model_fields
+    options = {name: value for name, value in draft.items() if name in of_part}
+    with session.begin_nested():
+        parts = [
+            add_waiting_job(
+                session, JobKind.SAMPLE_PART, {**options, "part": part}, needs, title=f"Part {part} of {num_parts} of {title}",
+                num_images=len(drawing.requested_of_part(counts, part=part, num_parts=num_parts)), **about,
+            )
+            for part in range(1, num_parts + 1)
+        ]  # fmt: skip
+        return add_waiting_job(
+            session, JobKind.SAMPLE, draft, {**needs, PARTS: parts}, title=title, num_images=sum(counts), queue=Queue.IO,
+            idempotency_key=idempotency_key, step_key=step_key, **about,
+        )  # fmt: skip
 
 
 def _write_down(session: Session, job: Job, message: str) -> None:

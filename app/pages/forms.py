@@ -15,7 +15,7 @@ from starlette.datastructures import FormData, QueryParams
 from app.core.errors import StudioError
 from app.pages.words import sentence
 from models import JobKind
-from models.specs import DEFAULT_SIZES, SPEC_OF, JobSpec, diffusion_preset
+from models.specs import DEFAULT_SIZES, SPEC_OF, AskedSpec, diffusion_preset
 
 WORDS = re.compile(r"[^\s,;]+")
 ARCHITECTURES = (
@@ -221,7 +221,7 @@ def _choices(
     return (Choice("", f"{preset} (preset)"), *values) if preset else values
 
 
-def parse(kind: JobKind, given: Given) -> tuple[JobSpec | None, dict[str, list[str]]]:
+def parse(kind: JobKind, given: Given) -> tuple[AskedSpec | None, dict[str, list[str]]]:
     """The spec that was typed, or what is wrong with it by option ("" for the whole)."""
     data: dict[str, Any] = {"kind": kind}
     properties = SPEC_OF[kind].model_json_schema()["properties"]
@@ -234,7 +234,7 @@ def parse(kind: JobKind, given: Given) -> tuple[JobSpec | None, dict[str, list[s
     if counts := {name: number for name, number in given.counts.items() if number}:
         data["counts"] = counts
     try:
-        return SPEC_OF[kind].model_validate(data), {}  # type: ignore[return-value]  # SPEC_OF's values make up JobSpec
+        return SPEC_OF[kind].model_validate(data), {}  # type: ignore[return-value]  # SPEC_OF's values make up JobSpec; no page has a form for a part
     except ValidationError as error:
         return None, by_option(error)
 

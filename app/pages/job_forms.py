@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -21,7 +21,7 @@ from app.services.estimates import Estimate
 from app.services.identity import Identity
 from app.services.prepare import prepare
 from models import Dataset, DatasetState, Job, JobKind
-from models.specs import DEFAULT_SIZES, SPEC_OF, JobSpec, TrainDiffusionSpec
+from models.specs import DEFAULT_SIZES, SPEC_OF, AskedSpec, TrainDiffusionSpec
 
 router = APIRouter(prefix="/jobs/new", include_in_schema=False)
 CHOICES = 200  # newest rows offered for each option
@@ -66,6 +66,22 @@ NEEDS = {
         "Draw a synthetic set",
     ),
 }
+
+
+NO_FORM = {
+    JobKind.SAMPLE_PART: "Ask for a sampling with num_parts; the studio makes its parts.",
+    JobKind.SUMMARISE_STUDY: "Launch or extend a study; the studio makes its table.",
+}
+
+
+def with_form(kind: JobKind) -> JobKind:
+    """The kind in the address; NotFoundError for one that nobody asks for by itself."""
+    if kind in NO_FORM:
+        raise NotFoundError(f"There is no form for jobs of the kind {kind}.", hint=NO_FORM[kind])
+    return kind
+
+
+FormKind = Annotated[JobKind, Depends(with_form)]
 
 
 @dataclass(frozen=True)
@@ -114,7 +130,7 @@ def show_form(
     request: Request,
     session: SessionDep,
     who: IdentityDep,
-    kind: JobKind,
+    kind: FormKind,
     like: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
 ) -> Response:
     query = Given.of(request.query_params)
@@ -141,7 +157,7 @@ def show_form(
 
 
 @router.post("/{kind}/form")
-async def show_again(request: Request, database: DatabaseDep, who: IdentityDep, kind: JobKind) -> Response:
+async def show_again(request: Request, database: DatabaseDep, who: IdentityDep, kind: FormKind) -> Response:
     """The form as it is now filled in, with placeholders and the estimate that follow from it. Submits nothing."""
     given = Given.of(await request.form())
     return await run_in_threadpool(_show_again, request, database, who, kind, given)
@@ -155,7 +171,7 @@ def _show_again(request: Request, database: Database, who: Identity, kind: JobKi
 
 
 @router.post("/{kind}")
-async def submit(request: Request, database: DatabaseDep, who: IdentityDep, kind: JobKind) -> Response:
+async def submit(request: Request, database: DatabaseDep, who: IdentityDep, kind: FormKind) -> Response:
     given = Given.of(await request.form())
     return await run_in_threadpool(_submit, request, database, who, kind, given)
 
@@ -247,7 +263,7 @@ def estimate_of(session: Session, who: Identity, kind: JobKind, given: Given) ->
     return None if spec is None else _estimate(session, who, spec)
 
 
-def _estimate(session: Session, who: Identity, spec: JobSpec) -> Estimate | None:
+def _estimate(session: Session, who: Identity, spec: AskedSpec) -> Estimate | None:
     try:
         return estimates.estimate(session, prepare(session, who, spec)[0])
     except StudioError:

@@ -17,10 +17,12 @@ from app import events
 from app.core.db import Database
 from app.core.errors import NotFoundError
 from app.deps import DatabaseDep, IdentityDep, JobDep, PathId, SessionDep
+from app.pages.job_forms import NO_FORM
 from app.pages.render import Script, json_for_html, none_if_empty, render, to_html
 from app.pages.results import Setting, settings_of
 from app.pages.words import clock
 from app.services import job_feed, jobs
+from app.services.jobs import Family
 from app.services.lineage import Linked
 from app.services.paging import Page
 from models import Artifact, Event, Job, JobKind, JobState
@@ -37,6 +39,7 @@ RESULT_PAGES = {
     "evaluation_id": ("Evaluation", "/evaluations"),
     "explanation_id": ("Explanation", "/explanations"),
 }
+NO_COPY = {JobKind.IMPORT_DATASET, JobKind.CHECK_DATASET, *NO_FORM}
 CURVES = {JobKind.TRAIN_DIFFUSION, JobKind.TRAIN_CLASSIFIER}
 
 
@@ -44,7 +47,9 @@ CURVES = {JobKind.TRAIN_DIFFUSION, JobKind.TRAIN_CLASSIFIER}
 class ListPage:
     jobs: Page[Job]
     positions: dict[int, int]  # of queued jobs, in their queue
-    counts: dict[str, int]
+    families: dict[int, Family]
+    counts: dict[str, int]  # by state; parts as well
+    num_all: int  # without parts, which are listed only where a kind or state is chosen
     kind: JobKind | None
     state: JobState | None
     script: Script
@@ -60,7 +65,17 @@ class Status:
     time_left: tuple[float, float] | None
     actions: set[str]
     result: tuple[str, str] | None  # what it made: word, address
-    waits_for: list[Job]  # whose results it needs and have not succeeded
+    waits_for: list[Job]  # whose results it needs and have not succeeded; its parts stand in `family`
+    family: Family
+    can_be_copied: bool  # there is a form for jobs of its kind
+
+    @property
+    def done(self) -> int:
+        return self.family.done(self.job)
+
+    @property
+    def fraction(self) -> float | None:
+        return self.family.fraction(self.job)
 
 
 @dataclass(frozen=True)
@@ -115,10 +130,13 @@ def show_list(
     state: Annotated[JobState | None, BeforeValidator(none_if_empty)] = None,
     cursor: Annotated[str | None, Query(max_length=20)] = None,
 ) -> Response:
-    found = jobs.listing(session, who, kind=kind, state=state, cursor=cursor)
+    chosen = kind is not None or state is not None
+    found = jobs.listing(session, who, kind=kind, state=state, with_parts=chosen, cursor=cursor)
     page = ListPage(
         jobs=found,
         positions=job_feed.queue_positions(session, found.items),
+        families=jobs.families(session, found.items),
+        num_all=jobs.count_without_parts(session, who),
         counts={str(name): number for name, number in jobs.counts_by_state(session, who).items() if number},
         kind=kind,
         state=state,
@@ -161,10 +179,13 @@ def show(request: Request, job: JobDep, session: SessionDep) -> Response:
 
 
 def status_of(session: Session, job: Job) -> Status:
-    waits_for = [needed for needed in jobs.needs(session, job) if needed.state != JobState.SUCCEEDED]
+    family = jobs.family(session, job)
+    parts = {part.id for part in family.parts}
+    needed = [each for each in jobs.needs(session, job) if each.id not in parts and each.state != JobState.SUCCEEDED]
     return Status(
-        job, jobs.queue_position(session, job), jobs.time_left(job), jobs.actions(job), result_of(job), waits_for
-    )
+        job, jobs.queue_position(session, job), jobs.time_left(job), jobs.actions(job, family.parts), result_of(job), needed,
+        family, job.kind not in NO_COPY,
+    )  # fmt: skip
 
 
 def result_of(job: Job) -> tuple[str, str] | None:

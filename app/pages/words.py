@@ -11,6 +11,7 @@ KINDS = {
     JobKind.CHECK_DATASET: "Check",
     JobKind.TRAIN_DIFFUSION: "Train diffusion",
     JobKind.SAMPLE: "Sample",
+    JobKind.SAMPLE_PART: "Sample, part",
     JobKind.TRAIN_CLASSIFIER: "Train classifier",
     JobKind.EVALUATE: "Evaluate",
     JobKind.EXPLAIN: "Explain",
@@ -24,7 +25,7 @@ OPTIONS = {
     "image_ids": "Images", "uploaded_image_ids": "Uploaded images", "init_checkpoint_id": "Start from checkpoint",
     "dataset_id": "Dataset", "checkpoint_id": "Checkpoint", "synthetic_set_id": "Synthetic set",
     "classifier_id": "Classifier", "images_per_class": "Images per class at most", "fit": "Images that are not square",
-    "stability_seeds": "Further seeds", "drop_copies": "Leave copies out",
+    "stability_seeds": "Further seeds", "drop_copies": "Leave copies out", "num_parts": "Parts",
     "membership": "Attack the network", "num_pairs": "Pairs to keep", "num_planted": "Planted copies", "num_similar": "Pairs for MS-SSIM",
     "most_images": "Images at most", "k_precision": "Neighbours for precision", "k_density": "Neighbours for density",
 }  # fmt: skip

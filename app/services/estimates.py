@@ -4,17 +4,18 @@ The work is counted (costs.py) and divided by the speed that a worker measured o
 have ended on this machine, their own speed takes the place of the guess. The answer is a range, and says what it rests on.
 """
 
+import math
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.core import drawing
 from app.services import costs
 from app.services.audit_costs import AuditSize, audit_core_s
 from app.services.costs import ADAM_EMA_BYTES, Cost
-from app.services.prepare import num_images
 from models import (
     Checkpoint,
     Classifier,
@@ -23,6 +24,7 @@ from models import (
     Job,
     JobKind,
     JobState,
+    Queue,
     Split,
     SyntheticSet,
     TrainOn,
@@ -38,7 +40,9 @@ from models.specs import (
     ExplainSpec,
     ImportSpec,
     JobSpec,
+    SamplePartSpec,
     SampleSpec,
+    Sampling,
     SummariseStudySpec,
     TrainClassifierSpec,
     TrainDiffusionSpec,
@@ -58,6 +62,7 @@ FILES_PER_S = 150.0
 CHECK_BYTES_PER_IMAGE = 12_000  # tiles as floats, three times
 WORKER_ALIVE_S = 60
 PLANTED_KINDS = 12  # six alterations, mild and moderate
+LIKE = {JobKind.SAMPLE: (JobKind.SAMPLE, JobKind.SAMPLE_PART)}  # kinds whose speed tells of this one; else its own
 AUDITED_BY = ("tf_efficientnet_lite0",)  # whose weights are always here; a second one may be
 
 
@@ -110,7 +115,19 @@ def estimate(session: Session, spec: JobSpec, stand: Stand = NOTHING) -> Estimat
         return _between(seconds, SPREAD_GUESSED, work, f"{work.steps:,.0f} files at about {FILES_PER_S:.0f} a second")
     if isinstance(spec, AuditSpec):  # of many phases, whose rates differ
         return _from_finished_audits(session, work) or _from_the_worker(session, work)
-    return _from_finished_jobs(session, spec, work) or _from_the_worker(session, work)
+    found = _from_finished_jobs(session, spec, work) or _from_the_worker(session, work)
+    return _at_the_same_time(session, spec, found) if isinstance(spec, SampleSpec) else found
+
+
+def _at_the_same_time(session: Session, spec: SampleSpec, alone: Estimate) -> Estimate:
+    """Of a sampling in parts, if every GPU worker that is alive now takes one whenever it has none."""
+    if spec.num_parts == 1:
+        return alone
+    alive = session.scalars(select(Worker.queues).where(Worker.seen_at > db_now(-WORKER_ALIVE_S)))
+    workers = max(sum(Queue.GPU in queues for queues in alive), 1)
+    share = math.ceil(spec.num_parts / workers) / spec.num_parts
+    basis = f"{alone.basis}; {spec.num_parts} parts on {workers} GPU {'worker' if workers == 1 else 'workers'}, if they are free"
+    return replace(alone, seconds_low=alone.seconds_low * share, seconds_high=alone.seconds_high * share, basis=basis)
 
 
 def _between(seconds: float, spread: float, work: Work, basis: str) -> Estimate:
@@ -162,7 +179,8 @@ def _taken_to_counted(session: Session, job: Job) -> float | None:
 
 def _from_finished_jobs(session: Session, spec: JobSpec, work: Work) -> Estimate | None:
     """From what the last finished jobs of this kind made of their work; those with steps of like size, if there are any."""
-    query = select(Job).where(Job.kind == spec.kind, Job.state == JobState.SUCCEEDED, Job.rate > 0)
+    kinds = LIKE.get(spec.kind, (spec.kind,))
+    query = select(Job).where(Job.kind.in_(kinds), Job.state == JobState.SUCCEEDED, Job.rate > 0)
     jobs = session.scalars(query.order_by(Job.id.desc()).limit(MOST_FINISHED)).all()
     speeds = [speed for speed in (_speed_of(session, job) for job in jobs) if speed is not None]
     if not speeds:
@@ -195,7 +213,7 @@ def _work(session: Session, spec: JobSpec, stand: Stand = NOTHING) -> Work:
             return _check_work(session, spec)
         case TrainDiffusionSpec():
             return _diffusion_work(session, spec)
-        case SampleSpec():
+        case SampleSpec() | SamplePartSpec():
             return _sample_work(session, spec, stand)
         case TrainClassifierSpec():
             return _classifier_work(session, spec, stand)
@@ -257,11 +275,11 @@ def _activation_bytes(spec: TrainDiffusionSpec, cost: Cost) -> int:
     return round(kept * (1.5 if spec.gradient_checkpointing else 4))
 
 
-def _sample_work(session: Session, spec: SampleSpec, stand: Stand) -> Work:
+def _sample_work(session: Session, spec: Sampling, stand: Stand) -> Work:
     checkpoint = stand.checkpoint or session.get(Checkpoint, spec.checkpoint_id)
     if checkpoint is None:
         return Work(0, 0, 0, PROCESS_BYTES, 0)
-    total = num_images(spec, checkpoint.classes)
+    total = sum(drawing.counts_of(spec, checkpoint.classes))
     trained = _trained_with(checkpoint)
     cost = costs.unet(trained, channels=checkpoint.channels, num_classes=len(checkpoint.classes))
     calls = spec.num_steps * (2 if spec.guidance > 1 else 1) * (2 if spec.sampler == "heun" else 1)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.core import naming
+from app.core import drawing, naming
 from app.core.errors import BadInputError, ConflictError, NotFoundError
 from app.core.submission import check_title
 from app.services import checkpoints, classifiers, datasets, synthetic_sets
@@ -33,12 +33,12 @@ from models import (
 )
 from models.specs import (
     NETWORK_OPTIONS,
+    AskedSpec,
     AuditSpec,
     CheckDatasetSpec,
     EvaluateSpec,
     ExplainSpec,
     ImportSpec,
-    JobSpec,
     SampleSpec,
     SummariseStudySpec,
     TrainClassifierSpec,
@@ -55,7 +55,7 @@ MAP_HINT = "Say with class_map which class of the classifier each class of the d
 COLOURS = {1: "grey", 3: "colour"}
 
 
-def prepare(session: Session, who: Identity, spec: JobSpec) -> tuple[JobSpec, str]:
+def prepare(session: Session, who: Identity, spec: AskedSpec) -> tuple[AskedSpec, str]:
     """The spec with every gap filled, and a title for its job; raises a StudioError that says what does not fit."""
     match spec:
         case ImportSpec():
@@ -81,7 +81,7 @@ def prepare(session: Session, who: Identity, spec: JobSpec) -> tuple[JobSpec, st
             return _audit(session, who, spec)
 
 
-def _train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) -> tuple[JobSpec, str]:
+def _train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) -> tuple[AskedSpec, str]:
     version = ready_version(session, who, spec.dataset_id, spec.version_id)
     _need_images(version, [Split.TRAIN], "to learn from")
     if spec.init_checkpoint_id is not None:
@@ -124,7 +124,7 @@ def _need_other_images(session: Session, spec: TrainDiffusionSpec, version: Data
         )
 
 
-def _sample(session: Session, who: Identity, spec: SampleSpec) -> tuple[JobSpec, str]:
+def _sample(session: Session, who: Identity, spec: SampleSpec) -> tuple[AskedSpec, str]:
     checkpoint = checkpoints.get(session, who, spec.checkpoint_id)
     unknown = sorted(set(spec.counts or {}) - set(checkpoint.classes))
     if unknown:
@@ -132,7 +132,9 @@ def _sample(session: Session, who: Identity, spec: SampleSpec) -> tuple[JobSpec,
             f"counts names {_listed(unknown)}; checkpoint {checkpoint.id} draws {_listed(checkpoint.classes)}.",
             errors=[{"pointer": f"/counts/{name}", "detail": "is not a class of the checkpoint"} for name in unknown],
         )
-    total = num_images(spec, checkpoint.classes)
+    counts = drawing.counts_of(spec, checkpoint.classes)
+    need_as_many_blocks(spec, counts, pointer="/num_parts")
+    total = sum(counts)
     if total > MOST_IMAGES:
         raise BadInputError(
             f"{total:,} images are asked for; one set holds at most {MOST_IMAGES:,}.", hint="Ask for fewer."
@@ -152,12 +154,19 @@ def _learnt_by(session: Session, checkpoint: Checkpoint) -> str:
     return session.get_one(DatasetVersion, checkpoint.version_id).dataset.name
 
 
-def num_images(spec: SampleSpec, classes: Sequence[str]) -> int:
-    """How many images the spec asks for, over all classes."""
-    return sum(spec.counts.values()) if spec.counts is not None else (spec.per_class or 0) * len(classes)
+def need_as_many_blocks(spec: SampleSpec, counts: Sequence[int], *, pointer: str) -> None:
+    """BadInputError if a part of the sampling would have nothing to draw. counts: images of each class."""
+    most = max(drawing.most_parts(counts), 1)
+    if spec.num_parts > most:
+        raise BadInputError(
+            f"num_parts is {spec.num_parts}, but {sum(counts):,} images fill only {most} "
+            f"{'block' if most == 1 else 'blocks'} of {drawing.BLOCKS[-1]} images of a class, which are drawn together.",
+            hint=f"Ask for at most {most}, or for more images.",
+            errors=[{"pointer": pointer, "detail": f"is at most {most} for so few images"}],
+        )
 
 
-def _train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec) -> tuple[JobSpec, str]:
+def _train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec) -> tuple[AskedSpec, str]:
     source = _synthetic_source(session, who, spec)
     dataset_id, version_id = spec.dataset_id, spec.version_id
     if dataset_id is None:
@@ -188,7 +197,7 @@ def _train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec
     return spec.model_copy(update=filled), title
 
 
-def _audit(session: Session, who: Identity, spec: AuditSpec) -> tuple[JobSpec, str]:
+def _audit(session: Session, who: Identity, spec: AuditSpec) -> tuple[AskedSpec, str]:
     source = synthetic_sets.get(session, who, spec.synthetic_set_id)
     if not any(synthetic_sets.kept_counts(session, source).values()):
         raise BadInputError(
@@ -252,7 +261,7 @@ def _learnt(spec: TrainClassifierSpec) -> str:
     return {TrainOn.REAL: real, TrainOn.SYNTHETIC: synthetic, TrainOn.BOTH: f"{real} and {synthetic}"}[spec.train_on]
 
 
-def _evaluate(session: Session, who: Identity, spec: EvaluateSpec) -> tuple[JobSpec, str]:
+def _evaluate(session: Session, who: Identity, spec: EvaluateSpec) -> tuple[AskedSpec, str]:
     classifier = classifiers.get(session, who, spec.classifier_id)
     what = f"classifier {classifier.id} ({classifier.architecture})"
     if spec.synthetic_set_id is not None:
@@ -280,7 +289,7 @@ def part(split: str) -> str:
 
 def _evaluate_on_synthetic(
     session: Session, who: Identity, spec: EvaluateSpec, classifier: Classifier, what: str
-) -> tuple[JobSpec, str]:
+) -> tuple[AskedSpec, str]:
     assert spec.synthetic_set_id is not None
     source = synthetic_sets.get(session, who, spec.synthetic_set_id)
     if list(source.classes) != list(classifier.classes):
@@ -332,7 +341,7 @@ def _need_fitting_map(class_map: dict[str, str], version: DatasetVersion, classe
         )
 
 
-def _explain(session: Session, who: Identity, spec: ExplainSpec) -> tuple[JobSpec, str]:
+def _explain(session: Session, who: Identity, spec: ExplainSpec) -> tuple[AskedSpec, str]:
     classifier = classifiers.get(session, who, spec.classifier_id)
     image_ids = list(dict.fromkeys(spec.image_ids))
     uploaded_ids = list(dict.fromkeys(spec.uploaded_image_ids))

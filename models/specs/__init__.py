@@ -16,7 +16,7 @@ from models.specs.classification import EvaluateSpec, ExplainSpec, TrainClassifi
 from models.specs.conversion import ConversionOptions
 from models.specs.diffusion import DEFAULT_SIZES, NETWORK_OPTIONS, TrainDiffusionSpec, diffusion_preset
 from models.specs.importing import CheckDatasetSpec, ImportSpec, LayoutOptions
-from models.specs.sampling import SampleSpec
+from models.specs.sampling import SamplePartSpec, SampleSpec, Sampling
 from models.specs.study import ExternalTest, StudySpec, SummariseStudySpec
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "NETWORK_OPTIONS",
     "SPEC_OF",
     "AnyJobSpec",
+    "AskedSpec",
     "AuditSpec",
     "CheckDatasetSpec",
     "ConversionOptions",
@@ -33,7 +34,9 @@ __all__ = [
     "ImportSpec",
     "JobSpec",
     "LayoutOptions",
+    "SamplePartSpec",
     "SampleSpec",
+    "Sampling",
     "Seed",
     "Spec",
     "StudySpec",
@@ -44,7 +47,7 @@ __all__ = [
     "job_spec_adapter",
 ]
 
-JobSpec = (
+AskedSpec = (
     ImportSpec
     | CheckDatasetSpec
     | TrainDiffusionSpec
@@ -55,6 +58,7 @@ JobSpec = (
     | SummariseStudySpec
     | AuditSpec
 )
+JobSpec = AskedSpec | SamplePartSpec  # parts are made by the studio; nobody asks for one
 AnyJobSpec = Annotated[JobSpec, Field(discriminator="kind")]
 job_spec_adapter: TypeAdapter[JobSpec] = TypeAdapter(AnyJobSpec)
 SPEC_OF: dict[JobKind, type[Spec]] = {
@@ -62,6 +66,7 @@ SPEC_OF: dict[JobKind, type[Spec]] = {
     JobKind.CHECK_DATASET: CheckDatasetSpec,
     JobKind.TRAIN_DIFFUSION: TrainDiffusionSpec,
     JobKind.SAMPLE: SampleSpec,
+    JobKind.SAMPLE_PART: SamplePartSpec,
     JobKind.TRAIN_CLASSIFIER: TrainClassifierSpec,
     JobKind.EVALUATE: EvaluateSpec,
     JobKind.EXPLAIN: ExplainSpec,

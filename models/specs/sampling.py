@@ -1,15 +1,18 @@
-"""What a person can ask of sampling."""
+"""What a person can ask of sampling, and what each part of a divided one is told."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from models.job import JobKind
 from models.specs.base import Seed, Spec, more
 
+MOST_PARTS = 64
 
-class SampleSpec(Spec):
-    kind: Literal[JobKind.SAMPLE] = JobKind.SAMPLE
+
+class Sampling(Spec):
+    """The options that decide which images are drawn, and how."""
+
     checkpoint_id: Annotated[int, Field(description="Checkpoint that draws.")]
     per_class: Annotated[
         int | None, Field(ge=1, le=100_000, description="Images of each class.", json_schema_extra={"unit": "images"})
@@ -37,14 +40,40 @@ class SampleSpec(Spec):
             json_schema_extra=more(unit="images"),
         ),
     ] = 64
-    name: Annotated[
-        str, Field(max_length=200, description="Name of the set; made up if empty.", json_schema_extra=more())
-    ] = ""
+    num_parts: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MOST_PARTS,
+            description="Parts that are drawn at the same time, one by each free GPU worker; it changes no image.",
+            json_schema_extra=more(unit="parts"),
+        ),
+    ] = 1
 
     @model_validator(mode="after")
-    def says_how_many(self) -> "SampleSpec":
+    def says_how_many(self) -> Self:
         if (self.per_class is None) == (self.counts is None):
             raise ValueError("Give either per_class or counts, and not both.")
         if self.counts is not None and not sum(self.counts.values()):
             raise ValueError("counts asks for no image at all; ask for at least one.")
+        return self
+
+
+class SampleSpec(Sampling):
+    kind: Literal[JobKind.SAMPLE] = JobKind.SAMPLE
+    name: Annotated[
+        str, Field(max_length=200, description="Name of the set; made up if empty.", json_schema_extra=more())
+    ] = ""
+
+
+class SamplePartSpec(Sampling):
+    """One part of a divided sampling; the studio makes these itself."""
+
+    kind: Literal[JobKind.SAMPLE_PART] = JobKind.SAMPLE_PART
+    part: Annotated[int, Field(ge=1, le=MOST_PARTS, description="Which of its parts this is, from 1.")]
+
+    @model_validator(mode="after")
+    def is_one_of_them(self) -> Self:
+        if self.part > self.num_parts:
+            raise ValueError(f"part is {self.part}, but there are {self.num_parts}.")
         return self

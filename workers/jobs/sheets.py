@@ -3,6 +3,7 @@
 from app.core.images import Uint8, contact_sheet, encode_png
 from workers.context import JobContext
 
+MOST_COLUMNS = 8  # of a drawn set
 GAP = 2  # pixels that contact_sheet leaves between images; the page needs it to find a cell
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from app.api.schemas.base import API, Out, file_url
+from app.services.jobs import Family
 from models import Artifact, Event, Job, JobKind, JobState, Queue, Worker
 
 
@@ -34,7 +35,7 @@ class JobOut(Out):
         json_schema_extra={
             "example": {
                 "id": 12, "kind": "train_diffusion", "title": "Diffusion on brain-mri", "state": "running", "queue": "gpu",
-                "priority": 0, "queue_position": None, "needs": [11], "attempt": 1, "resumed_from": None, "done": 120, "total": 300,
+                "priority": 0, "queue_position": None, "needs": [11], "parts": [], "part_of": None, "attempt": 1, "resumed_from": None, "done": 120, "total": 300,
                 "unit": "steps", "rate": 3.1, "fraction": 0.4, "message": "Training", "time_left": {"low_s": 50, "high_s": 70},
                 "actions": ["cancel", "pause", "stop"], "cancel_requested": False, "stop_requested": False, "pause_requested": False, "created_by": "ada",
                 "created_at": "2026-01-02T03:04:05Z", "started_at": "2026-01-02T03:04:06Z", "finished_at": None,
@@ -52,9 +53,11 @@ class JobOut(Out):
     priority: int
     queue_position: int | None = Field(description="1: the next of its queue. Null unless it waits, and in lists.")
     needs: list[int] | None = Field(description="Ids of the jobs whose results it needs. Null in lists.")
+    parts: list[int] = Field(description="Ids of the jobs that do it in parts, of which it joins what they made.")
+    part_of: int | None = Field(description="Id of the job that it is a part of.")
     attempt: int = Field(description="How many times a worker has taken it.")
     resumed_from: int | None = Field(description="Where the last attempt went on: what was done before it, in `unit`.")
-    done: int
+    done: int = Field(description="In `unit`; by all of its parts until they are joined.")
     total: int | None
     unit: str = Field(description="What done and total count.")
     rate: float | None = Field(description="Units a second, as last measured.")
@@ -78,6 +81,7 @@ class JobOut(Out):
     def of(
         cls,
         job: Job,
+        family: Family,
         *,
         time_left: tuple[float, float] | None,
         actions: set[str],
@@ -86,8 +90,9 @@ class JobOut(Out):
     ) -> "JobOut":
         return cls(
             id=job.id, kind=JobKind(job.kind), title=job.title, state=JobState(job.state), queue=Queue(job.queue),
-            priority=job.priority, queue_position=queue_position, needs=needs, attempt=job.attempt, resumed_from=job.resumed_from,
-            done=job.done, total=job.total, unit=job.unit, rate=job.rate, fraction=job.fraction, message=job.message,
+            priority=job.priority, queue_position=queue_position, needs=needs, parts=[part.id for part in family.parts],
+            part_of=family.part_of.id if family.part_of is not None else None, attempt=job.attempt, resumed_from=job.resumed_from,
+            done=family.done(job), total=job.total, unit=job.unit, rate=job.rate, fraction=family.fraction(job), message=job.message,
             time_left=TimeLeft(low_s=time_left[0], high_s=time_left[1]) if time_left else None,
             actions=sorted(actions), cancel_requested=job.cancel_requested_at is not None, stop_requested=job.stop_requested_at is not None,
             pause_requested=job.pause_requested_at is not None, created_by=job.created_by, created_at=job.created_at,

@@ -7,7 +7,7 @@ from app.services import jobs
 from app.services.identity import Identity
 from app.services.rows import note
 from app.services.studies.looking import progress
-from models import FINISHED, Study, StudyStep
+from models import Study, StudyStep
 
 
 def cancel(session: Session, who: Identity, study: Study) -> None:
@@ -18,7 +18,7 @@ def cancel(session: Session, who: Identity, study: Study) -> None:
     mine = [each.job for each in so_far.steps if each.job.id not in shared]
     for job in [*mine, *([so_far.answer] if so_far.answer is not None else [])]:
         session.refresh(job)
-        if job.state not in FINISHED:
+        if "cancel" in jobs.actions(job, jobs.family(session, job).parts):
             jobs.cancel(session, who, job)
 
 

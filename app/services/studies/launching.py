@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy.orm import Session, aliased
 
 from app.core import naming, states
 from app.core.errors import BadInputError, ConflictError
-from app.core.submission import add_waiting_job
+from app.core.submission import add_divided_sampling, add_waiting_job
 from app.services import datasets, prepare
 from app.services.identity import Identity
 from app.services.rows import clean_name, note
@@ -17,9 +17,11 @@ from app.services.studies import planning
 from app.services.studies.planning import Planned
 from models import (
     FINISHED,
+    PARTS,
     DatasetVersion,
     Job,
     JobKind,
+    JobNeed,
     JobState,
     Mark,
     Split,
@@ -135,7 +137,9 @@ def check(session: Session, who: Identity, spec: StudySpec, version: DatasetVers
             f"sampling.counts names {unknown[0]!r}; the dataset has {', '.join(version.classes)}.",
             errors=[{"pointer": "/sampling/counts", "detail": f"{unknown[0]!r} is not a class of the dataset"}],
         )
-    total = sum(planning.synthetic_counts(spec, version).values())
+    counts = planning.synthetic_counts(spec, version)
+    prepare.need_as_many_blocks(sample, list(counts.values()), pointer="/sampling/num_parts")
+    total = sum(counts.values())
     if total > prepare.MOST_IMAGES:
         raise BadInputError(
             f"The largest size draws {total:,} images; one set holds at most {prepare.MOST_IMAGES:,}.",
@@ -204,10 +208,10 @@ def add_steps(session: Session, who: Identity, study: Study, spec: StudySpec, ve
 
 def _add(session: Session, who: Identity, step: Planned, key: str, jobs: Mapping[str, Job]) -> Job:
     needs = {option: jobs[name] for option, name in step.needs.items()}
-    return add_waiting_job(
-        session, step.kind, step.draft, needs, project_id=who.project_id, created_by=who.name, title=step.title,
-        step_key=key,
-    )  # fmt: skip
+    about: dict[str, Any] = {"project_id": who.project_id, "created_by": who.name, "title": step.title, "step_key": key}
+    if step.draft.get("num_parts", 1) > 1:
+        return add_divided_sampling(session, step.draft, needs, counts=list(step.draft["counts"].values()), **about)
+    return add_waiting_job(session, step.kind, step.draft, needs, **about)
 
 
 def _jobs_of_reproductions(session: Session, study: Study) -> set[int]:
@@ -221,12 +225,21 @@ def reusable(session: Session, who: Identity, key: str, *, apart: Collection[int
     One that was stopped early gave another result; of one whose result was deleted nothing is left; and a synthetic set of
     which a person has rejected images is no longer what was drawn; nor is an audit of it, or one that made it.
     """
-    query = select(Job).where(Job.project_id == who.project_id, Job.step_key == key, Job.stop_requested_at.is_(None))
+    query = select(Job).where(Job.project_id == who.project_id, Job.step_key == key, ~_was_stopped())
     for job in session.scalars(query.order_by(Job.id.desc())):
         may_be = job.state not in (JobState.FAILED, JobState.CANCELLED) and job.cancel_requested_at is None
         if job.id not in apart and may_be and (not job.is_finished or _is_there(session, job)):
             return job
     return None
+
+
+def _was_stopped() -> ColumnElement[bool]:
+    """Whether the job, or a part of it, was asked to end early."""
+    part = aliased(Job)
+    one_was = exists().where(
+        JobNeed.job_id == Job.id, JobNeed.option == PARTS, part.id == JobNeed.needs_id, part.stop_requested_at.is_not(None)
+    )  # fmt: skip
+    return Job.stop_requested_at.is_not(None) | one_was
 
 
 def _is_there(session: Session, job: Job) -> bool:

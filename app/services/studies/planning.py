@@ -14,7 +14,9 @@ from models.specs.study import SIZED
 
 DIFFUSION, SAMPLES, AUDIT = "diffusion", "samples", "audit"
 OWN, SYNTHETIC = "own", "synthetic"  # what a classifier is tested on, beside the names of external datasets
-NOT_IN_KEY = {"name", "dataset_id"}  # a version says more than its dataset, and a name changes no result
+NOT_IN_KEY = {
+    "name", "dataset_id", "num_parts",
+}  # fmt: skip  # a version says more than its dataset; names and parts change no result
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,26 @@ def test_every_kind_has_an_estimate(database: Database, who: Identity, version: 
         assert found.basis
 
 
+def test_parts_of_a_sampling_share_the_workers_there_are(
+    database: Database, who: Identity, version: DatasetVersion
+) -> None:
+    # One image a second was measured of a part: 600 s alone; 3 parts take 2 rounds on 2 workers.
+    with database.write() as session:
+        checkpoint = factories.checkpoint(session, who, version)
+        spec = SampleSpec(checkpoint_id=checkpoint.id, per_class=300)
+        part = {**spec.model_dump(mode="json", exclude={"name"}), "kind": "sample_part", "num_parts": 3, "part": 1}
+        factories.job(session, who, JobKind.SAMPLE_PART, spec=part, state=JobState.SUCCEEDED, rate=1.0)
+    in_parts = spec.model_copy(update={"num_parts": 3})
+    alone, on_none = of(database, spec), of(database, in_parts)
+    assert (alone.seconds_low * alone.seconds_high) ** 0.5 == pytest.approx(START_S + 600)
+    assert on_none.seconds_low == alone.seconds_low
+    add_worker(database, 10)
+    add_worker(database, 20)
+    on_two = of(database, in_parts)
+    assert on_two.seconds_high == pytest.approx(alone.seconds_high * 2 / 3)
+    assert on_two.basis.endswith("; 3 parts on 2 GPU workers, if they are free")
+
+
 def test_an_explanation_takes_as_long_again_for_each_further_seed(
     database: Database, who: Identity, version: DatasetVersion
 ) -> None:

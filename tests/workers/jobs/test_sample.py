@@ -12,11 +12,11 @@ from PIL import Image as PillowImage
 from sqlalchemy import select
 
 from app.core import leftovers
+from app.core.drawing import CLASS_STRIDE, counts_of, requested
 from models import Checkpoint, JobState, SyntheticImage, SyntheticSet, db_now
 from models.specs import SampleSpec, TrainDiffusionSpec
 from tests.workers.jobs.conftest import TINY_NETWORK, Studio
 from workers.context import JobContext
-from workers.jobs.sample import CLASS_STRIDE, requested
 
 DAY = 86_400
 
@@ -43,7 +43,7 @@ def by_index(images: list[SyntheticImage]) -> dict[int, str]:
 class TestRequested:
     def test_classes_take_turns(self) -> None:
         spec = SampleSpec(checkpoint_id=1, counts={"a": 3, "b": 1})
-        asked = [(request.label, request.index) for request in requested(spec, ["a", "b", "c"])]
+        asked = [(request.label, request.index) for request in requested(counts_of(spec, ["a", "b", "c"]))]
         assert asked == [(0, 0), (1, CLASS_STRIDE), (0, 1), (0, 2)]
 
 

@@ -47,7 +47,7 @@ def table_of(study: Study) -> dict[str, Any]:
 
 
 def test_a_whole_study_ends_with_a_row_for_each_arm_and_size(studio: Studio) -> None:
-    study = done(studio, launch(studio, sizes=[0.5, 1]))
+    study = done(studio, launch(studio, sizes=[0.5, 1], sampling={"per_class": 6, "num_steps": 2, "num_parts": 2}))
     with studio.database.read() as session:
         found = {job.id: (job.kind, job.state, job.error) for job in session.scalars(select(Job))}
         steps = set(session.scalars(select(Job.total).where(Job.kind == JobKind.TRAIN_CLASSIFIER)))

@@ -1,0 +1,63 @@
+"""Which images a sampling asks for, and which of them each of its parts draws.
+
+Image k of class c has the index c * 1,000,000 + k. Networks draw images in chunks of a fixed size, in which image k has a
+fixed row (docs/decisions/0003), so parts are made of blocks of successive images of one class that fill whole chunks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.specs import Sampling
+
+CLASS_STRIDE = 1_000_000  # a multiple of every chunk size, so that each class fills whole chunks
+BLOCKS = (64, 32, 16, 8)  # images of a block; 64 is the largest chunk of a GPU, 8 that of a CPU
+BLOCKS_OF_A_PART = 4  # so many at least, where there are enough: parts then differ by a quarter at most
+
+
+@dataclass(frozen=True)
+class Request:
+    index: int
+    label: int
+
+
+def counts_of(spec: Sampling, classes: Sequence[str]) -> list[int]:
+    """Images asked for of each class."""
+    return [spec.counts.get(name, 0) if spec.counts is not None else spec.per_class or 0 for name in classes]
+
+
+def requested(counts: Sequence[int]) -> list[Request]:
+    """Every image asked for, taking turns between the classes, so that a set stopped early is balanced."""
+    return [
+        Request(label * CLASS_STRIDE + number, label)
+        for number in range(max(counts))
+        for label, count in enumerate(counts)
+        if number < count
+    ]
+
+
+def requested_of_part(counts: Sequence[int], *, part: int, num_parts: int) -> list[Request]:
+    """The images of one part, from 1, in the order of the whole: every image is in exactly one part."""
+    size = _block_size(counts, num_parts)
+    blocks = _blocks(counts, size)
+    mine = set(blocks[len(blocks) * (part - 1) // num_parts : len(blocks) * part // num_parts])
+    return [each for each in requested(counts) if (each.index % CLASS_STRIDE // size, each.label) in mine]
+
+
+def most_parts(counts: Sequence[int]) -> int:
+    """Into how many parts these images can be divided so that none is empty."""
+    return len(_blocks(counts, BLOCKS[-1]))
+
+
+def _block_size(counts: Sequence[int], num_parts: int) -> int:
+    wanted = BLOCKS_OF_A_PART * num_parts
+    return next((size for size in BLOCKS if len(_blocks(counts, size)) >= wanted), BLOCKS[-1])
+
+
+def _blocks(counts: Sequence[int], size: int) -> list[tuple[int, int]]:
+    """(number, label) of each block of `size` images of a class, the classes taking turns."""
+    return [
+        (start // size, label)
+        for start in range(0, max(counts), size)
+        for label, count in enumerate(counts)
+        if start < count
+    ]
