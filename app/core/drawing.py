@@ -6,12 +6,13 @@ fixed row (docs/decisions/0003), so parts are made of blocks of successive image
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from models.specs import Sampling
 
 CLASS_STRIDE = 1_000_000  # a multiple of every chunk size, so that each class fills whole chunks
 BLOCKS = (64, 32, 16, 8)  # images of a block; 64 is the largest chunk of a GPU, 8 that of a CPU
-BLOCKS_OF_A_PART = 4  # so many at least, where there are enough: parts then differ by a quarter at most
+BLOCKS_OF_A_PART = 4  # so many at least, if there are enough images: parts then differ by about a quarter
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ def requested_of_part(counts: Sequence[int], *, part: int, num_parts: int) -> li
     """The images of one part, from 1, in the order of the whole: every image is in exactly one part."""
     size = _block_size(counts, num_parts)
     blocks = _blocks(counts, size)
-    mine = set(blocks[len(blocks) * (part - 1) // num_parts : len(blocks) * part // num_parts])
+    ends = _ends([min(size, counts[label] - number * size) for number, label in blocks], num_parts)
+    mine = set(blocks[ends[part - 1] : ends[part]])
     return [each for each in requested(counts) if (each.index % CLASS_STRIDE // size, each.label) in mine]
 
 
@@ -50,7 +52,7 @@ def most_parts(counts: Sequence[int]) -> int:
 
 def _block_size(counts: Sequence[int], num_parts: int) -> int:
     wanted = BLOCKS_OF_A_PART * num_parts
-    return next((size for size in BLOCKS if len(_blocks(counts, size)) >= wanted), BLOCKS[-1])
+    return next((size for size in BLOCKS if sum(counts) >= wanted * size), BLOCKS[-1])
 
 
 def _blocks(counts: Sequence[int], size: int) -> list[tuple[int, int]]:
@@ -61,3 +63,13 @@ def _blocks(counts: Sequence[int], size: int) -> list[tuple[int, int]]:
         for label, count in enumerate(counts)
         if start < count
     ]
+
+
+def _ends(sizes: Sequence[int], num_parts: int) -> list[int]:
+    """Where each part of these blocks ends, after a 0: as even as whole blocks allow, and no part without a block."""
+    before = [0, *accumulate(sizes)]
+    ends = [0]
+    for part in range(1, num_parts):
+        possible = range(ends[-1] + 1, len(sizes) - (num_parts - part) + 1)
+        ends.append(min(possible, key=lambda end: abs(before[end] * num_parts - before[-1] * part)))
+    return [*ends, len(sizes)]

@@ -178,8 +178,10 @@ def _revive(session: Session, job: Job) -> None:
     """What the job needs is tried again: so it waits again, and with it those that need it."""
     if not failed_by_input(job):
         return
-    still = [each for each in needs(session, job) if each[1].state == JobState.FAILED and not each[0].is_soft]
+    found = needs(session, job)
+    still = [(need, needed) for need, needed in found if needed.state == JobState.FAILED and not need.is_soft]
     if still:  # another of its inputs, which is the reason from now on
         job.error = _input_failed(job, *still[0])
         return
-    move(session, job, JobState.WAITING, message="Waiting for what it needs.", error=None)
+    what = "its parts" if any(need.is_part for need, _ in found) else "what it needs"
+    move(session, job, JobState.WAITING, message=f"Waiting for {what}.", error=None)

@@ -71,7 +71,9 @@ def add_waiting_job(
     )  # fmt: skip
     if num_images is not None:
         job.total, job.unit = num_images, "images"
-    _write_down(session, job, "Waiting for what it needs.")
+    if PARTS in needs:
+        job.message = "Its parts are drawn first, then joined."
+    _write_down(session, job, job.message or "Waiting for what it needs.")
     for option, needed in needs.items():
         jobs = [needed] if isinstance(needed, Job) else needed
         session.add_all(

@@ -13,17 +13,19 @@ import numpy as np
 import uvicorn
 from sqlalchemy.orm import Session
 
+from app.core import states
 from app.core.config import Settings
 from app.core.db import Database
 from app.core.images import contact_sheet, encode_png
 from app.core.storage import Storage, make_storage
 from app.main import create_app
-from app.services import gates, tokens
+from app.services import gates, jobs, tokens
 from app.services.identity import Identity
 from app.services.studies import reproducing
 from models import (
     Artifact,
     Base,
+    Checkpoint,
     DatasetVersion,
     Event,
     Job,
@@ -36,6 +38,7 @@ from models import (
     SyntheticSet,
     TrainOn,
 )
+from models.specs import SampleSpec
 from models.specs.card import CardText
 from tests import factories, health_data
 from tests.app.pages import results_data, study_data
@@ -76,6 +79,24 @@ def serve(folder: Path, *, full: bool) -> Iterator[Served]:
     database.dispose()
 
 
+def add_sampling_in_parts(session: Session, who: Identity, checkpoint: Checkpoint) -> Job:
+    """A sampling of which one part failed while another runs."""
+    whole = jobs.submit(session, who, SampleSpec(checkpoint_id=checkpoint.id, per_class=200, num_parts=3))
+    first, second, third = jobs.family(session, whole).parts
+    for part in (first, second, third):
+        states.move(session, part, JobState.RUNNING, message="Started.", attempt=1, done=(part.total or 0) // 2)
+    first.owner, first.rate = "gpu-node-2.radiology.example:4711:ab12cd34", 3.2
+    states.move(session, second, JobState.SUCCEEDED, message="Done.", result={"num_images": 96}, done=second.total)
+    error = {
+        "code": "disk-full",
+        "title": "The disk is full",
+        "detail": "No space left on device.",
+        "hint": "Free some disk space.",
+    }
+    states.move(session, third, JobState.FAILED, message="Failed: The disk is full.", error=error)
+    return whole
+
+
 def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
     """One of everything, and jobs in several states."""
     version = factories.dataset_with_version(
@@ -110,11 +131,13 @@ def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
     again = reproducing.reproduce(session, who, study)
     study_data.with_tests(session, who, again, but=2, seed=1)
     study_data.answered(session, again)
+    in_parts = add_sampling_in_parts(session, who, checkpoint)
     add_other_jobs(session, who, version)
     return {
         "dataset_id": version.dataset_id, "job_id": training.id, "kind": "train_diffusion", "checkpoint_id": checkpoint.id,
         "synthetic_set_id": drawn.id, "classifier_id": classifier.id, "evaluation_id": evaluation.id,
         "explanation_id": explanation.id, "old_explanation_id": old.id, "study_id": study.id, "again_id": again.id,
+        "whole_id": in_parts.id, "part_id": in_parts.id - 3,
         "audit_id": audit.id, "unknown_audit_id": unknown.id, "filtered_set_id": audit.filtered_set_id,
     }  # fmt: skip
 

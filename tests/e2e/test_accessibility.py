@@ -45,6 +45,8 @@ SPECIAL = [
     "/datasets/new/server?path=/nowhere",
     "/jobs/new/sample",
     "/jobs/new/train_classifier",
+    "/jobs/{whole_id}",
+    "/jobs/{part_id}",
     "/jobs/999999",
 ]
 CHECK = """async (rules) => {

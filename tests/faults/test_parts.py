@@ -51,15 +51,15 @@ def test_two_workers_draw_at_once_and_what_a_killed_one_began_is_ended_by_the_ot
     training = TrainDiffusionSpec(
         dataset_id=version.dataset_id, preset="tiny", image_size=32, num_steps=2, batch_size=4, block_channels=[8, 8]
     )
-    trained = wait_for(submit(database, who, training), is_finished, within_s=200)
+    trained = wait_for(submit(database, who, training), is_finished, within_s=300)
     assert trained.state == JobState.SUCCEEDED, trained.error
-    options = {"checkpoint_id": trained.result["checkpoint_id"], "per_class": 32, "num_steps": 50, "batch_size": 8}
-    alone = wait_for(submit(database, who, SampleSpec(**options)), is_finished, within_s=200)
+    options = {"checkpoint_id": trained.result["checkpoint_id"], "per_class": 32, "num_steps": 30, "batch_size": 8}
+    alone = wait_for(submit(database, who, SampleSpec(**options)), is_finished, within_s=300)
 
     job_id = submit(database, who, SampleSpec(**options, num_parts=2))
     parts = parts_when(
         database, who, job_id,
-        lambda parts: all(part.state == JobState.RUNNING and part.done >= 8 for part in parts), within_s=200,
+        lambda parts: all(part.state == JobState.RUNNING and part.done >= 8 for part in parts), within_s=300,
     )  # fmt: skip
     owners = [str(part.owner) for part in parts]
     assert {owner.split(":")[1] for owner in owners} == {str(first.pid), str(second.pid)}

@@ -20,7 +20,7 @@ def num_chunks(requests: list[Request]) -> int:
 
 @pytest.mark.parametrize(
     ("counts", "num_parts"),
-    [([16, 16], 3), ([200] * 4, 3), ([1000, 10, 0], 7), ([5, 5], 2), ([100_000], 64), ([64] * 4, 1)],
+    [([16, 16], 3), ([9, 8], 3), ([200] * 4, 3), ([1000, 10, 0], 7), ([5, 5], 2), ([100_000], 64), ([64] * 4, 1)],
 )
 def test_every_image_is_in_exactly_one_part_and_no_part_is_empty(counts: list[int], num_parts: int) -> None:
     whole, parts = requested(counts), parts_of(counts, num_parts)
@@ -40,6 +40,10 @@ def test_parts_are_about_as_long_as_each_other_and_hold_every_class() -> None:
         of_class = Counter(each.label for each in part)
         assert 375 * 0.75 <= len(part) <= 375 * 1.25
         assert max(of_class.values()) - min(of_class.values()) <= 64
+
+
+def test_short_last_blocks_make_no_short_part() -> None:
+    assert [len(part) for part in parts_of([200] * 4, 3)] == [256, 256, 288]  # blocks of 64, the last of a class of 8
 
 
 def test_the_first_part_begins_where_the_whole_begins() -> None:

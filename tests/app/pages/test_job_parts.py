@@ -33,7 +33,7 @@ def test_the_list_folds_parts_away_until_a_kind_or_state_is_chosen(web: Any, fam
     assert "25 %" in everything  # 8 of 32 images
     assert 'all <span class="n">2</span>' in everything  # the whole, and the training of the checkpoint
     running = web.get("/jobs?state=running").text
-    assert f'part 1 of 3 of <a href="/jobs/{whole}">job {whole}</a>' in running
+    assert f'{first}, of <a href="/jobs/{whole}">job {whole}</a>' in running
 
 
 def test_the_page_of_the_whole_lists_its_parts_and_counts_what_they_drew(web: Any, family: list[int]) -> None:
