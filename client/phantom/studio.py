@@ -187,6 +187,8 @@ class Studio:
         return (self._job(data) for data in self.transport.pages("/api/v1/jobs", kind=kind, state=state, limit=limit))
 
     def _job(self, data: dict[str, Any]) -> Job[Any]:
+        if data["kind"] not in _MADE:  # parts and tables of studies: what they made is the result itself
+            return Job(self.transport, data, dict)
         key, collection, kind = _MADE[data["kind"]]
 
         def made(result: dict[str, Any]) -> Dataset | Result:

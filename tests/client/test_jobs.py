@@ -12,7 +12,8 @@ from phantom import JobFailed, PhantomError, ProblemError, Studio, StudioUnreach
 from phantom import jobs as client_jobs
 
 from app.services import jobs as job_service
-from models import Job, JobState
+from models import Job, JobKind, JobState
+from tests import factories
 from tests.client.conftest import Served
 from tests.lab import Lab
 from workers.runner import Runner
@@ -179,3 +180,13 @@ def test_no_studio_there_is_said_with_the_address(monkeypatch: pytest.MonkeyPatc
 def test_a_wrong_token_is_said(served: Served) -> None:
     with pytest.raises(ProblemError, match="unknown, revoked or expired"):
         Studio(served.url, "phs_wrong").job(1)
+
+
+def test_jobs_are_listed_with_parts_and_tables_of_studies(studio: Studio, served: Served, lab: Lab) -> None:
+    whole = studio.sample(studio.checkpoints.get(lab.checkpoint), per_class=16, num_parts=3)
+    with served.database.write() as session:
+        factories.job(session, served.who, JobKind.SUMMARISE_STUDY, state=JobState.SUCCEEDED, result={"study_id": 4})
+    table, _, *parts = list(studio.jobs(limit=5))
+    assert (table.kind, table.made()) == ("summarise_study", {"study_id": 4})
+    assert [part.id for part in parts] == whole.data["parts"][::-1]
+    assert {part.kind for part in parts} == {"sample_part"}
