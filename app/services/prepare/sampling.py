@@ -1,0 +1,57 @@
+"""Check and complete what is asked of a sampling."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from app.core import drawing, naming
+from app.core.errors import BadInputError
+from app.services import checkpoints
+from app.services.identity import Identity
+from app.services.prepare.needs import listed
+from models import Checkpoint, DatasetVersion
+from models.specs import SampleSpec
+
+MOST_IMAGES = 1_000_000  # of one synthetic set
+
+
+def sample(session: Session, who: Identity, spec: SampleSpec) -> tuple[SampleSpec, str]:
+    checkpoint = checkpoints.get(session, who, spec.checkpoint_id)
+    unknown = sorted(set(spec.counts or {}) - set(checkpoint.classes))
+    if unknown:
+        raise BadInputError(
+            f"counts names {listed(unknown)}; checkpoint {checkpoint.id} draws {listed(checkpoint.classes)}.",
+            errors=[{"pointer": f"/counts/{name}", "detail": "is not a class of the checkpoint"} for name in unknown],
+        )
+    counts = drawing.counts_of(spec, checkpoint.classes)
+    need_as_many_blocks(spec, counts, pointer="/num_parts")
+    total = sum(counts)
+    if total > MOST_IMAGES:
+        raise BadInputError(
+            f"{total:,} images are asked for; one set holds at most {MOST_IMAGES:,}.", hint="Ask for fewer."
+        )
+    dataset = _learnt_by(session, checkpoint)
+    name = spec.name.strip() or naming.synthetic_set(
+        dataset, num_images=total, checkpoint_id=checkpoint.id, seed=spec.seed
+    )
+    title = f"{total:,} images of {naming.shortened(dataset)} from checkpoint {checkpoint.id}"
+    return spec.model_copy(update={"name": name}), title
+
+
+def _learnt_by(session: Session, checkpoint: Checkpoint) -> str:
+    """The name of the dataset that the checkpoint learnt; its own name if it came with the studio."""
+    if checkpoint.version_id is None:
+        return checkpoint.name
+    return session.get_one(DatasetVersion, checkpoint.version_id).dataset.name
+
+
+def need_as_many_blocks(spec: SampleSpec, counts: Sequence[int], *, pointer: str) -> None:
+    """BadInputError if a part of the sampling would have nothing to draw. counts: images of each class."""
+    most = max(drawing.most_parts(counts), 1)
+    if spec.num_parts > most:
+        raise BadInputError(
+            f"num_parts is {spec.num_parts}, but {sum(counts):,} images fill only {most} "
+            f"{'block' if most == 1 else 'blocks'} of {drawing.BLOCKS[-1]} images of a class, which are drawn together.",
+            hint=f"Ask for at most {most}, or for more images.",
+            errors=[{"pointer": pointer, "detail": f"is at most {most} for so few images"}],
+        )
