@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 QUICK = ("web", "importing", "training")
-ON_REAL_IMAGES = ("privacy",)  # these need --data
+ON_REAL_IMAGES = ("privacy", "stopping")  # these need --data
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -28,7 +28,8 @@ def main() -> None:
     for name in options.names:
         print(f"== {name}", flush=True)
         module = importlib.import_module(f"benchmarks.{name}")
-        given: dict[str, list[Any]] = {"privacy": [options.data], "large_import": [options.images]}
+        given: dict[str, list[Any]] = {name: [options.data] for name in ON_REAL_IMAGES}
+        given["large_import"] = [options.images]
         figures = module.measure(*given.get(name, []))
         about = {
             "measured": datetime.now(UTC).isoformat(timespec="minutes"),

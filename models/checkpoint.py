@@ -25,3 +25,5 @@ class Checkpoint(WithId, Base):
     spec: Mapped[dict[str, Any]]
     # Differential privacy: {unit, epsilon, delta, noise_multiplier, max_grad_norm, ...}. NULL: training gave none.
     guarantee: Mapped[dict[str, Any] | None]
+    # What stop_on_copies found: {sentence, stopped_at, checks, floor, ...}. NULL: it was not asked for.
+    copy_watch: Mapped[dict[str, Any] | None]

@@ -56,7 +56,7 @@ def show(request: Request, checkpoint: CheckpointDep, session: SessionDep, who: 
         job=job,
         made_from=_made_from(session, checkpoint, job),
         sets=checkpoints.synthetic_sets_of(session, checkpoint),
-        preview=_last_preview(session, job),
+        preview=_last_preview(session, job, checkpoint),
         fields=short_form(
             JobKind.SAMPLE, {"per_class": "16"}, ("per_class", "seed", "guidance", "sampler", "num_steps")
         ),
@@ -90,8 +90,9 @@ def _made_from(session: Session, checkpoint: Checkpoint, job: Job | None) -> lis
     return links
 
 
-def _last_preview(session: Session, job: Job | None) -> Artifact | None:
-    previews = jobs.previews(session, job) if job else []
+def _last_preview(session: Session, job: Job | None, checkpoint: Checkpoint) -> Artifact | None:
+    """What this network drew; a training that stopped on copies has drawn later ones too."""
+    previews = [each for each in jobs.previews(session, job) if each.index <= checkpoint.num_steps] if job else []
     return previews[-1] if previews else None
 
 

@@ -146,6 +146,7 @@ def checkpoint(session: Session, storage: Storage, checkpoint: Checkpoint) -> Do
         "dataset": dataset.name if dataset is not None else None,
         "guarantee": checkpoint.guarantee,
         "spec": checkpoint.spec,
+        "copy_watch": checkpoint.copy_watch,
     }
     card = f"""# {checkpoint.name}
 

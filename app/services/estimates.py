@@ -60,6 +60,7 @@ PROCESS_BYTES = 700_000_000  # torch itself
 START_S = 5.0  # loading libraries, decoding images
 FILES_PER_S = 150.0
 CHECK_BYTES_PER_IMAGE = 12_000  # tiles as floats, three times
+CHECK_PASSES = 24  # of a look for copies in training: 12 steps, with and without the class
 WORKER_ALIVE_S = 60
 PLANTED_KINDS = 12  # six alterations, mild and moderate
 LIKE = {JobKind.SAMPLE: (JobKind.SAMPLE, JobKind.SAMPLE_PART)}  # kinds whose speed tells of this one; else its own
@@ -261,10 +262,11 @@ def _diffusion_work(session: Session, spec: TrainDiffusionSpec) -> Work:
     if spec.dp_epsilon is not None:  # a gradient for each image
         slower, memory = PRIVATE_SLOWER, memory + cost.parameters * 4 * spec.batch_size // spec.accumulation
     checkpoint = cost.parameters * 16
+    checks = -(-spec.num_steps // spec.preview_every) * CHECK_PASSES if spec.stop_on_copies else 0
     return Work(
-        macs=cost.macs * passes * slower * spec.batch_size * spec.num_steps,
+        macs=cost.macs * (passes * slower * spec.batch_size * spec.num_steps + checks * spec.copy_check_images),
         steps=spec.num_steps,
-        passes=passes * spec.accumulation * spec.num_steps,
+        passes=passes * spec.accumulation * spec.num_steps + checks,
         memory_bytes=memory,
         disk_bytes=3 * checkpoint + pixels,
     )

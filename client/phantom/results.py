@@ -84,6 +84,12 @@ class Checkpoint(Result):
         found = self.data["guarantee"]
         return dict(found) if found is not None else None
 
+    @property
+    def copy_watch(self) -> dict[str, Any] | None:
+        """Of a training with stop_on_copies: a sentence, the step at which it stopped (None: it went through), every check, the floor."""
+        found = self.data["copy_watch"]
+        return dict(found) if found is not None else None
+
     def download(self, folder: str | Path) -> list[Path]:
         """Save network.safetensors, config.json and a card; returns the files written."""
         return self._download_folder(folder)

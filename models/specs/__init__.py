@@ -14,13 +14,20 @@ from models.specs.audit import AuditSpec
 from models.specs.base import Seed, Spec
 from models.specs.classification import EvaluateSpec, ExplainSpec, TrainClassifierSpec
 from models.specs.conversion import ConversionOptions
-from models.specs.diffusion import DEFAULT_SIZES, NETWORK_OPTIONS, TrainDiffusionSpec, diffusion_preset
+from models.specs.diffusion import (
+    DEFAULT_SIZES,
+    MIN_HELD_OUT_TO_STOP,
+    NETWORK_OPTIONS,
+    TrainDiffusionSpec,
+    diffusion_preset,
+)
 from models.specs.importing import CheckDatasetSpec, ImportSpec, LayoutOptions
 from models.specs.sampling import SamplePartSpec, SampleSpec, Sampling
 from models.specs.study import ExternalTest, StudySpec, SummariseStudySpec
 
 __all__ = [
     "DEFAULT_SIZES",
+    "MIN_HELD_OUT_TO_STOP",
     "NETWORK_OPTIONS",
     "SPEC_OF",
     "AnyJobSpec",

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from models.job import JobKind
 from models.specs.base import Seed, Spec, TrainShare, more
 
+MIN_HELD_OUT_TO_STOP = 25  # of which each fifth must leave the 20 that a threshold needs
 NETWORK_OPTIONS = ("patch_size", "stem_channels", "block_channels", "layers_per_block", "attention_levels")
 # (preset, resolution): patch_size, stem_channels, block_channels, layers_per_block, attention_levels,
 #                       batch_size, lr, num_steps, warmup_steps, ema_decay
@@ -176,6 +177,21 @@ class TrainDiffusionSpec(Spec):
     previews_per_class: Annotated[
         int, Field(ge=1, le=16, description="Images per class in a preview.", json_schema_extra=more())
     ] = 4
+    stop_on_copies: Annotated[
+        bool,
+        Field(
+            description=f"Stop once what is drawn copies training images, twice in a row more than by chance, and keep the last network "
+            f"before. Needs {MIN_HELD_OUT_TO_STOP} validation images.",
+            json_schema_extra=more(),
+        ),
+    ] = False
+    copy_check_images: Annotated[
+        int,
+        Field(
+            ge=8, le=1024, description="Images drawn at each preview to look for copies, where training stops on them.",
+            json_schema_extra=more(unit="images"),
+        ),
+    ] = 32  # fmt: skip
     checkpoint_every: Annotated[
         int, Field(ge=1, description="Steps between checkpoints to resume from.", json_schema_extra=more(unit="steps"))
     ]
@@ -251,6 +267,10 @@ class TrainDiffusionSpec(Spec):
         if wrong:
             raise ValueError(
                 f"With dp_epsilon, {wrong[0]} must be off: each image needs a chance and a gradient of its own."
+            )
+        if self.stop_on_copies:
+            raise ValueError(
+                "With dp_epsilon, stop_on_copies must be off: when to stop would depend on the training images beyond the bound."
             )
         if self.precision == "bf16":
             raise ValueError("With dp_epsilon, precision must be auto or fp32: clipping needs full precision.")

@@ -14,14 +14,15 @@ const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3], [4, 2]];
 const charts = new Map(); // group -> { names, plot }
 
 const isDark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-const NAMES = { lr: "learning rate", images_per_s: "images per second", grad_norm: "gradient norm", shares: "on validation images" };
+const NAMES = { lr: "learning rate", images_per_s: "images per second", grad_norm: "gradient norm", shares: "on validation images", copies: "copies among images drawn", copy_rate: "of those drawn", copy_floor: "of unseen real images" };
 const words = (name) => NAMES[name] ?? name.replaceAll("_", " ");
-const isMinor = (group) => group !== "loss" && group !== "shares";
+const isShare = (group) => group === "shares" || group === "copies";
+const isMinor = (group) => group !== "loss" && !isShare(group);
 
 function groupOf(name) {
   if (/loss/.test(name)) return "loss";
   if (/accuracy|recall|precision|auroc|f1/.test(name)) return "shares";
-  return name;
+  return name.startsWith("copy_") ? "copies" : name;
 }
 
 // Colours are tokens; a canvas needs them resolved.
@@ -63,7 +64,7 @@ function series(names) {
 function options(group, names, width) {
   const ink = token("--ink-soft");
   const grid = { stroke: token("--line"), width: 1 };
-  const range = group === "shares" ? { range: [0, 1] } : { distr: group === "loss" && logSwitch.checked ? 3 : 1 };
+  const range = isShare(group) ? { range: [0, 1] } : { distr: group === "loss" && logSwitch.checked ? 3 : 1 };
   return {
     width,
     height: isMinor(group) ? MINOR_HEIGHT : HEIGHT,
@@ -95,7 +96,7 @@ function draw() {
   const groups = new Map();
   for (const [name, points] of curves) if (points.length) groups.set(groupOf(name), [...(groups.get(groupOf(name)) ?? []), name]);
   if (groups.size) place.querySelector(":scope > .note")?.remove();
-  const order = ["loss", "shares"];
+  const order = ["loss", "shares", "copies"];
   const sorted = [...groups].sort(([a], [b]) => (order.indexOf(a) + 1 || 9) - (order.indexOf(b) + 1 || 9));
   for (const [group, names] of sorted) drawGroup(group, names);
 }

@@ -41,6 +41,7 @@ def test_an_evaluation_gives_its_figures(studio: Studio, lab: Lab) -> None:
 
 
 def test_networks_and_explanations_download(studio: Studio, lab: Lab, tmp_path: Path) -> None:
+    assert studio.checkpoints.get(lab.checkpoint).copy_watch is None
     studio.checkpoints.get(lab.checkpoint).download(tmp_path / "checkpoint")
     assert (tmp_path / "checkpoint" / "network.safetensors").read_bytes() == b"weights"
     studio.classifiers.get(lab.classifier).download(tmp_path / "classifier")

@@ -110,8 +110,9 @@ def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
         source="University hospital, 2019 to 2023", known_problems="- few women\n- one site"
     ).model_dump()
     checkpoint = factories.checkpoint(
-        session, who, version, spec={"kind": "train_diffusion", "preset": "tiny", "seed": 0}
-    )
+        session, who, version, spec={"kind": "train_diffusion", "preset": "tiny", "seed": 0},
+        copy_watch=results_data.COPY_WATCH,
+    )  # fmt: skip
     training = session.get_one(Job, checkpoint.job_id)
     draw_curves(session, training, storage)
     drawn = factories.synthetic_set(session, who, checkpoint, storage=storage)
@@ -152,6 +153,9 @@ def draw_curves(session: Session, job: Job, storage: Storage) -> None:
         )
     )  # fmt: skip
     session.add_all(Metric(job_id=job.id, name="loss", step=step, value=1 / step) for step in range(1, 101))
+    for step, share in ((25, 0.0), (50, 1 / 32), (75, 0.5), (100, 0.9)):
+        session.add(Metric(job_id=job.id, name="copy_rate", step=step, value=share))
+        session.add(Metric(job_id=job.id, name="copy_floor", step=step, value=1 / 340))
     session.add(Event(job_id=job.id, number=1, kind="log", data={"level": "info", "text": "Trained."}))
 
 

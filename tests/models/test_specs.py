@@ -171,5 +171,7 @@ def test_a_private_training_balances_no_classes_unless_that_is_asked_for_which_i
         TrainDiffusionSpec(dataset_id=1, dp_epsilon=8, class_balanced=True)
     with pytest.raises(ValidationError, match="precision must be auto or fp32"):
         TrainDiffusionSpec(dataset_id=1, dp_epsilon=8, precision="bf16")
+    with pytest.raises(ValidationError, match="With dp_epsilon, stop_on_copies must be off"):
+        TrainDiffusionSpec(dataset_id=1, dp_epsilon=8, stop_on_copies=True)
     with pytest.raises(ValidationError, match="dp_delta is given without dp_epsilon"):
         TrainDiffusionSpec(dataset_id=1, dp_delta=1e-5)

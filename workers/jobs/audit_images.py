@@ -72,7 +72,7 @@ def choose(session: Session, spec: AuditSpec) -> Chosen:
     version = session.get_one(DatasetVersion, spec.version_id)
     was_learnt = checkpoint.version_id == version.id
     train, notes = (
-        _learnt(session, checkpoint)
+        learnt_by(session, checkpoint)
         if was_learnt
         else (real_sources(session, version_id=version.id, split=Split.TRAIN), [])
     )
@@ -97,11 +97,11 @@ def choose(session: Session, spec: AuditSpec) -> Chosen:
         )
     return Chosen(
         made, checkpoint, version.leaks, synthetic_sources(session, set_id=made.id), train, held_out,
-        _clusters(session, [*train, *held_out]), was_learnt, notes,
+        look_alikes(session, [*train, *held_out]), was_learnt, notes,
     )  # fmt: skip
 
 
-def _learnt(session: Session, last: Checkpoint) -> tuple[list[Source], list[str]]:
+def learnt_by(session: Session, last: Checkpoint) -> tuple[list[Source], list[str]]:
     """What the checkpoint's training has learnt, and before it those that it went on from; each picture once."""
     found: dict[str, Source] = {}
     notes: list[str] = []
@@ -122,7 +122,7 @@ def _learnt(session: Session, last: Checkpoint) -> tuple[list[Source], list[str]
     return list(found.values()), notes
 
 
-def _clusters(session: Session, sources: Sequence[Source]) -> dict[int, int]:
+def look_alikes(session: Session, sources: Sequence[Source]) -> dict[int, int]:
     """A number for each image: equal for known look-alikes of one version, its own where there are none."""
     ids = [source.id for source in sources]
     names: dict[Any, int] = {}

@@ -27,10 +27,10 @@ from workers.jobs.arrays import (
     real_sources,
     synthetic_sources,
 )
+from workers.jobs.diffusion_start import newest_checkpoint
 from workers.jobs.pace import Allowance, Pace
 from workers.jobs.problems import explained
 from workers.jobs.subsets import at_most_per_class, first_share, share_by_groups
-from workers.jobs.train_diffusion import newest_checkpoint
 from workers.ml import checkpoints
 from workers.ml.classification import prediction, training
 from workers.ml.classification.batches import num_batches

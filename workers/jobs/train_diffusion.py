@@ -6,26 +6,22 @@ names neither job nor time. A differentially private training is the exception: 
 """
 
 import functools
-import hashlib
-import json
-import random
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sqlalchemy.orm import Session
 
 from app.core import naming
-from app.core.errors import BadInputError
 from models import Artifact, Checkpoint, DatasetVersion, Job, Split
 from models.specs import TrainDiffusionSpec
 from workers.context import JobContext, Recorder
 from workers.jobs import guarantee
 from workers.jobs.arrays import LabelledImages, load_images, real_sources
+from workers.jobs.copy_watch import PREVIEW_BATCH, PREVIEW_GUIDANCE, PREVIEW_STEPS, CopyWatch, begin_watch
+from workers.jobs.diffusion_start import identity, network_config, new_state, num_parameters, resume, seed_everything
 from workers.jobs.pace import Allowance, Pace
 from workers.jobs.problems import explained
 from workers.jobs.sheets import publish_sheet
@@ -34,15 +30,10 @@ from workers.ml import checkpoints
 from workers.ml.diffusion import training
 from workers.ml.diffusion.sampling import sample_images
 from workers.ml.diffusion.training import Privacy, TrainingState, TrainStep
-from workers.ml.networks import UNetConfig
 from workers.ml.seeding import derive_seed
 
 KEPT_CHECKPOINTS = 2
 MOST_POINTS = 2000  # of the loss curve
-SECRET_BITS = 128
-PREVIEW_STEPS = 12
-PREVIEW_GUIDANCE = 1.5
-PREVIEW_BATCH = 32
 LOWER = "batch_size, image_size or block_channels, raise accumulation, or turn on gradient_checkpointing"
 NOT_IN_THE_NETWORK = {
     "dataset_id",
@@ -51,6 +42,8 @@ NOT_IN_THE_NETWORK = {
     "preview_every",
     "previews_per_class",
     "checkpoint_every",
+    "stop_on_copies",
+    "copy_check_images",
     "dp_epsilon",  # the guarantee says more
     "dp_delta",
     "dp_max_grad_norm",
@@ -71,6 +64,7 @@ class Training:
     resumed: bool
     saved_step: int | None
     privacy: Privacy | None
+    watch: CopyWatch | None
     drawing: Allowance = field(default_factory=Allowance)
 
     @property
@@ -98,11 +92,14 @@ def _begin(context: JobContext, spec: TrainDiffusionSpec) -> Training:
     data = load_images(
         context, sources, image_size=spec.image_size, channels=channels, fit=spec.fit, what="training images"
     )
-    config = network_config(spec, channels=channels, num_classes=len(classes))
+    watch = begin_watch(context, spec, data, classes=classes, channels=channels) if spec.stop_on_copies else None
     checkpoints.remove_leftovers(context.folder / "checkpoints")
-    _seed_everything(spec.seed)
-    resumed = _resume(context, spec, manifest)
-    state = resumed or _new_state(context, spec, config)
+    seed_everything(spec.seed)
+    resumed = resume(context, spec, manifest)
+    if resumed is not None and watch is not None:
+        watch.checks = resumed[1].get("copy_checks", [])
+    config = network_config(spec, channels=channels, num_classes=len(classes))
+    state = resumed[0] if resumed is not None else new_state(context, spec, config)
     context.log(
         f"{len(data.labels):,} training images of {len(classes)} classes at {spec.image_size} px on {context.device}; "
         f"network of {num_parameters(state):,} parameters."
@@ -114,96 +111,8 @@ def _begin(context: JobContext, spec: TrainDiffusionSpec) -> Training:
         )
     return Training(
         context, spec, dataset, classes, manifest, data, state, resumed is not None, state.step if resumed else None,
-        privacy,
+        privacy, watch,
     )  # fmt: skip
-
-
-def network_config(spec: TrainDiffusionSpec, *, channels: int, num_classes: int) -> UNetConfig:
-    return UNetConfig(
-        image_size=spec.image_size,
-        channels=channels,
-        num_classes=num_classes,
-        block_channels=tuple(spec.block_channels),
-        layers_per_block=spec.layers_per_block,
-        attention_levels=tuple(sorted(spec.attention_levels)),
-        patch_size=spec.patch_size,
-        stem_channels=spec.stem_channels,
-        dropout=spec.dropout,
-    )
-
-
-def num_parameters(state: TrainingState) -> int:
-    return sum(parameter.numel() for parameter in state.network.parameters())
-
-
-def _seed_everything(seed: int) -> None:
-    """Dropout draws from torch's global generators, whose state must not come from whatever this process did before."""
-    seed = derive_seed("globals", seed)
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-
-
-def _new_state(context: JobContext, spec: TrainDiffusionSpec, config: UNetConfig) -> TrainingState:
-    state = training.new_training_state(
-        config=config, lr=spec.lr, weight_decay=spec.weight_decay, prediction=spec.prediction, seed=spec.seed,
-        device=context.device, secret=secrets.randbits(SECRET_BITS) if spec.dp_epsilon is not None else None,
-    )  # fmt: skip
-    if spec.init_checkpoint_id is not None:
-        _take_weights(context, spec.init_checkpoint_id, state)
-    return state
-
-
-def _take_weights(context: JobContext, checkpoint_id: int, state: TrainingState) -> None:
-    """Go on from the weights of another training; its optimizer's moments are not kept in a checkpoint's file."""
-    with context.database.read() as session:
-        key = session.get_one(Checkpoint, checkpoint_id).sha256
-    start = training.load_denoiser(context.storage.path(key), device=context.device)
-    ours, theirs = state.config.to_json(), start.config.to_json()
-    differing = [name for name in ours if ours[name] != theirs[name] and name != "dropout"]
-    if differing:
-        had = ", ".join(f"{name} {theirs[name]} instead of {ours[name]}" for name in differing)
-        raise BadInputError(
-            f"Training cannot go on from checkpoint {checkpoint_id}: it has {had}.",
-            hint="Set these options to the checkpoint's, or leave init_checkpoint_id empty.",
-        )
-    for network in (state.network, state.ema):
-        network.load_state_dict(start.network.state_dict())
-    context.log(f"Going on from the weights of checkpoint {checkpoint_id}.")
-
-
-def _resume(context: JobContext, spec: TrainDiffusionSpec, manifest_sha256: str) -> TrainingState | None:
-    """The newest whole state that this or an earlier attempt saved; None to begin anew."""
-    path = newest_checkpoint(context)
-    if path is None:
-        return None
-    state, extra = training.load_training_state(path, device=context.device)
-    if extra != _extra(spec, manifest_sha256):
-        raise BadInputError(
-            f"The checkpoint {path.name} was written for other options or images than this job's.",
-            hint="Ask for a new job with the same settings.",
-        )
-    context.resumed_from(state.step)
-    return state
-
-
-def newest_checkpoint(context: JobContext) -> Path | None:
-    """The whole checkpoint of the highest step among all attempts; the log says which were passed over, and why."""
-    found = []
-    for folder in context.checkpoint_folders():
-        path, skipped = checkpoints.latest_valid(folder)
-        for passed in skipped:
-            context.log(f"Passed over a checkpoint of attempt {folder.parent.name}: {passed.reason}", level="warning")
-        if path is not None:
-            found.append(path)
-    return max(found, key=lambda path: path.name, default=None)
-
-
-def _extra(spec: TrainDiffusionSpec, manifest_sha256: str) -> dict[str, Any]:
-    text = json.dumps(
-        spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True
-    )  # a new option changes nothing
-    return {"spec_sha256": hashlib.sha256(text.encode()).hexdigest(), "manifest_sha256": manifest_sha256}
 
 
 def _save(job: Training) -> None:
@@ -211,7 +120,8 @@ def _save(job: Training) -> None:
     if job.saved_step == job.state.step:
         return
     path = job.folder / checkpoints.checkpoint_name(job.state.step)
-    training.save_training_state(job.state, path, _extra(job.spec, job.manifest_sha256))
+    checks = job.watch.checks if job.watch is not None else []
+    training.save_training_state(job.state, path, {**identity(job.spec, job.manifest_sha256), "copy_checks": checks})
     checkpoints.prune(job.folder, KEPT_CHECKPOINTS)
     job.saved_step = job.state.step
 
@@ -221,12 +131,17 @@ def _train(job: Training) -> None:
     pace = Pace(job.state.step)
     every = max(1, spec.num_steps // MOST_POINTS)
     losses: list[float] = []
+    if _copying_began(job):  # an interruption came before or while it was noticed
+        return
     for step in _steps(job):
         rate = pace.tick(step.done)
         losses.append(step.loss)
         if step.done % every == 0:
             _note(context, step, float(np.mean(losses)), rate * step.num_images)
             losses.clear()
+        if _copying_began(job):
+            context.report(step.done, step.total, message="Copying began")
+            return
         if step.done % spec.checkpoint_every == 0 and step.done < step.total:
             _save(job)
         if step.done % spec.preview_every == 0 and step.done < step.total and job.drawing.is_affordable:
@@ -236,6 +151,15 @@ def _train(job: Training) -> None:
         if context.should_stop:
             context.log(f"Stopped at step {step.done:,} of {step.total:,}, as asked.")
             return
+
+
+def _copying_began(job: Training) -> bool:
+    """Check for copies where that is due; whether it is time to stop."""
+    if job.watch is None:
+        return False
+    if job.watch.is_due(job.state.step):
+        job.watch.check(job.state)
+    return job.watch.copying_began
 
 
 def _steps(job: Training) -> Iterator[TrainStep]:
@@ -288,6 +212,10 @@ def _preview(job: Training) -> None:
 
 
 def _finish(job: Training) -> Recorder:
+    if job.watch is not None:
+        if job.watch.copying_began:
+            job.state = job.watch.last_without(job.state)
+        job.context.log(job.watch.report(step=job.state.step)["sentence"])
     _preview(job)
     path = job.context.folder / "network.safetensors"
     sha256 = training.export_denoiser(path, state=job.state, metadata=_metadata(job))
@@ -321,6 +249,7 @@ def _record(job: Training, sha256: str, size: int, session: Session, row: Job) -
         image_size=spec.image_size, channels=state.config.channels, classes=job.classes, num_steps=state.step,
         num_parameters=num_parameters(state), size=size, sha256=sha256, spec=spec.model_dump(mode="json"),
         guarantee=_guarantee(job),
+        copy_watch=job.watch.report(step=state.step) if job.watch is not None else None,
     )  # fmt: skip
     session.add(checkpoint)
     session.add(

@@ -46,6 +46,9 @@ class CheckpointOut(Out):
     guarantee: dict[str, Any] | None = Field(
         description="Differential privacy: epsilon, delta and what they follow from; null: none."
     )
+    copy_watch: dict[str, Any] | None = Field(
+        description="Of a training that was to stop on copies: sentence, stopped_at (null: it went through), checks, floor."
+    )
     created_at: dt.datetime
     url: str
     download_url: str
@@ -56,6 +59,7 @@ class CheckpointOut(Out):
             id=row.id, name=row.name, job_id=row.job_id, dataset_id=dataset_id, version_id=row.version_id,
             image_size=row.image_size, channels=row.channels, classes=row.classes, num_steps=row.num_steps,
             num_parameters=row.num_parameters, size=row.size, sha256=row.sha256, spec=row.spec, guarantee=row.guarantee,
+            copy_watch=row.copy_watch,
             created_at=row.created_at, url=f"/checkpoints/{row.id}", download_url=f"{API}/checkpoints/{row.id}/download",
         )  # fmt: skip
 

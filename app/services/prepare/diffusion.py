@@ -10,7 +10,7 @@ from app.services import checkpoints
 from app.services.identity import Identity
 from app.services.prepare.needs import need_images, need_same_classes, ready_version
 from models import Checkpoint, DatasetVersion, Split
-from models.specs import NETWORK_OPTIONS, TrainDiffusionSpec
+from models.specs import MIN_HELD_OUT_TO_STOP, NETWORK_OPTIONS, TrainDiffusionSpec
 
 
 def train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) -> tuple[TrainDiffusionSpec, str]:
@@ -21,9 +21,23 @@ def train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) -
         need_same_classes(version, start.classes, f"checkpoint {start.id}")
         _need_same_network(spec, version, start)
         _need_other_images(session, spec, version, start)
+    if spec.stop_on_copies:
+        _need_held_out(version)
     name = naming.shortened(version.dataset.name)
     title = f"Diffusion on {name}: {spec.preset}, {spec.image_size} px, {spec.num_steps:,} steps"
     return spec.model_copy(update={"version_id": version.id}), title
+
+
+def _need_held_out(version: DatasetVersion) -> None:
+    """BadInputError if copies could not be told from chance: too few real images that nobody trains on."""
+    number = sum(counts.get(Split.VAL, 0) for counts in version.counts.values())
+    if number < MIN_HELD_OUT_TO_STOP:
+        raise BadInputError(
+            f"The val split of dataset {version.dataset.name!r} has {number} images; to stop on copies at least {MIN_HELD_OUT_TO_STOP} are needed "
+            "that nobody trains on. Test images stay locked.",
+            hint="Split the dataset with a larger validation part, or turn stop_on_copies off.",
+            errors=[{"pointer": "/stop_on_copies", "detail": f"needs {MIN_HELD_OUT_TO_STOP} validation images"}],
+        )
 
 
 def _need_same_network(spec: TrainDiffusionSpec, version: DatasetVersion, start: Checkpoint) -> None:

@@ -16,6 +16,15 @@ from workers.ml.metrics.classification import evaluate
 
 SIDE = 32
 REGION = 8  # side of the square regions: 16 of them
+COPY_WATCH: dict[str, Any] = {
+    "sentence": "Stopped at step 1,200 of 6,000: copying began. This is the network of step 150, the last check before it.",
+    "stopped_at": 1200, "num_steps": 6000, "level": 0.001, "threshold": 5.0, "num_train": 40, "num_held_out": 340,
+    "floor": {"n": 340, "count": 1, "value": 1 / 340, "low": 0.0, "high": 0.016},
+    "checks": [
+        {"step": 100, "n": 0, "count": 0, "value": None, "low": None, "high": None, "p_value": None, "is_above": False},
+        {"step": 1200, "n": 32, "count": 16, "value": 0.5, "low": 0.32, "high": 0.68, "p_value": 1.5e-9, "is_above": True},
+    ],
+}  # fmt: skip
 
 
 def report(num_images: int = 40, num_classes: int = 2, seed: int = 0) -> dict[str, Any]:

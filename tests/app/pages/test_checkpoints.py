@@ -8,6 +8,7 @@ from app.core.db import Database
 from app.services.identity import Identity
 from models import Artifact, Checkpoint
 from tests import factories
+from tests.app.pages.results_data import COPY_WATCH
 
 
 @pytest.fixture
@@ -93,3 +94,34 @@ class TestChange:
         answer = web.post(f"/checkpoints/{checkpoint.id}/delete")
         assert answer.status_code == 409
         assert "Delete those sets first" in answer.text
+
+
+class TestATrainingThatStoppedOnCopies:
+    def test_says_why_and_at_which_step_with_every_check(
+        self, web: Any, database: Database, checkpoint: Checkpoint
+    ) -> None:
+        assert "Copies during training" not in web.get(f"/checkpoints/{checkpoint.id}").text
+        with database.write() as session:
+            session.get_one(Checkpoint, checkpoint.id).copy_watch = COPY_WATCH
+        page = web.get(f"/checkpoints/{checkpoint.id}").text
+        assert COPY_WATCH["sentence"] in page
+        assert "16 of 32" in page
+        assert "50 %, 32 to 68 %" in page
+        assert "1.5e-09" in page
+        assert "nothing to see" in page
+        assert "of these 1 of 340 do" in page
+
+    def test_shows_no_preview_of_a_later_network(self, web: Any, database: Database, checkpoint: Checkpoint) -> None:
+        with database.write() as session:
+            row = session.get_one(Checkpoint, checkpoint.id)
+            row.num_steps, row.copy_watch = 150, COPY_WATCH
+            for step, digit in ((150, "a"), (200, "b")):
+                session.add(
+                    Artifact(
+                        job_id=checkpoint.job_id, role="preview", index=step, name="preview.png", media_type="image/png", size=1,
+                        sha256=digit * 64, data={},
+                    )
+                )  # fmt: skip
+        page = web.get(f"/checkpoints/{checkpoint.id}").text
+        assert f'src="/files/{"a" * 64}.png"' in page
+        assert "b" * 64 not in page

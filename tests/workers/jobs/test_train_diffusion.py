@@ -17,7 +17,7 @@ from models.specs import TrainDiffusionSpec
 from tests.workers.jobs.conftest import TINY_NETWORK, Studio
 from workers.context import JobContext
 from workers.jobs import guarantee
-from workers.jobs.train_diffusion import newest_checkpoint
+from workers.jobs.diffusion_start import newest_checkpoint
 from workers.ml.diffusion.training import Privacy, load_denoiser
 
 

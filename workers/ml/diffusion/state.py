@@ -5,9 +5,9 @@ Loaded again a state goes on bit for bit (on a CPU); one whose random states are
 
 import copy
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,13 @@ from workers.ml.networks import ConditionalUNet, UNetConfig, build_unet, to_devi
 from workers.ml.seeding import capture_random_states, restore_random_states, seeded, torch_generator
 
 ADAM_BETAS = (0.9, 0.99)
+
+
+class Kept(NamedTuple):
+    """The averaged weights of an earlier step, on the CPU: what may be gone back to."""
+
+    step: int
+    ema: dict[str, Tensor]
 
 
 @dataclass
@@ -37,6 +44,7 @@ class TrainingState:
     step: int = 0
     position: int = 0
     secret: int | None = None
+    kept: Kept | None = None
 
     @property
     def config(self) -> UNetConfig:
@@ -78,6 +86,21 @@ def _optimizer(network: nn.Module, *, lr: float, weight_decay: float) -> torch.o
     return torch.optim.AdamW(network.parameters(), lr=lr, betas=ADAM_BETAS, weight_decay=weight_decay, fused=True)
 
 
+def keep(state: TrainingState) -> None:
+    """Remember the averaged weights of this step, in place of those of any earlier one."""
+    state.kept = Kept(
+        state.step, {name: tensor.detach().cpu().clone() for name, tensor in state.ema.state_dict().items()}
+    )
+
+
+def as_kept(state: TrainingState) -> TrainingState:
+    """The averaged network at the step that was kept, to draw and to be exported; it cannot be trained further."""
+    assert state.kept is not None, "keep() comes first"
+    ema = copy.deepcopy(state.ema)
+    ema.load_state_dict(state.kept.ema)
+    return replace(state, ema=ema, step=state.kept.step)
+
+
 def save_training_state(state: TrainingState, directory: Path, extra: dict[str, Any]) -> None:
     """Write the whole state as one checkpoint directory; `extra` is JSON-able and comes back from `load_...`."""
     random_tensors, random_values = capture_random_states()
@@ -88,6 +111,7 @@ def save_training_state(state: TrainingState, directory: Path, extra: dict[str, 
             "ema": state.ema.state_dict(),
             "optimizer": _optimizer_tensors(state),
             "random": random_tensors | {"generator": state.generator.get_state()},
+            **({"kept": state.kept.ema} if state.kept is not None else {}),
         },
         {
             "kind": "diffusion",
@@ -98,6 +122,7 @@ def save_training_state(state: TrainingState, directory: Path, extra: dict[str, 
             "step": state.step,
             "position": state.position,
             "secret": state.secret,
+            "kept_step": state.kept.step if state.kept is not None else None,
             "random": random_values,
             "torch": torch.__version__,
             "extra": extra,
@@ -139,6 +164,8 @@ def load_training_state(directory: Path, *, device: str) -> tuple[TrainingState,
     state.ema.load_state_dict(tensors["ema"])
     _load_optimizer(state, tensors.get("optimizer", {}))
     state.step, state.position, state.secret = values["step"], values["position"], values.get("secret")
+    if "kept" in tensors:
+        state.kept = Kept(values["kept_step"], tensors["kept"])
     state.generator.set_state(tensors["random"].pop("generator"))
     restore_random_states(tensors["random"], values["random"])
     return state, values["extra"]

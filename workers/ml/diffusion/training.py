@@ -21,6 +21,8 @@ from workers.ml.diffusion.denoisers import Denoiser, denoiser_of, export_denoise
 from workers.ml.diffusion.private import Batch, Privacy, draw_batch, private_gradients
 from workers.ml.diffusion.state import (
     TrainingState,
+    as_kept,
+    keep,
     load_training_state,
     network_sha256,
     new_training_state,
@@ -34,8 +36,10 @@ __all__ = [  # a training job finds all that it needs here
     "Privacy",
     "TrainStep",
     "TrainingState",
+    "as_kept",
     "denoiser_of",
     "export_denoiser",
+    "keep",
     "load_denoiser",
     "load_training_state",
     "network_sha256",

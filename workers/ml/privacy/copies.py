@@ -58,13 +58,14 @@ def find_copies(
         flagged=beyond(calibration=calibration, neighbours=synthetic),
         calibration=calibration,
         held_out=held_out,
-        floor=_floor(reference, own_groups, level, seed),
+        floor=floor_of(reference=reference, groups=own_groups, level=level, seed=seed),
         leaks=counted[beyond(calibration=calibration, neighbours=reference)],
         num_known=0 if known is None else int(known.sum()),
     )
 
 
-def _floor(reference: Neighbours, groups: Indices, level: float, seed: int) -> Report:
+def floor_of(*, reference: Neighbours, groups: Indices, level: float, seed: int) -> Report:
+    """The rate at which held-out images are flagged, cross-fitted; n is 0, with a reason, where they are too few for that."""
     try:
         flags = cross_fitted(held_out=reference, groups=groups, level=level, seed=seed)
     except TooFewHeldOutError as error:
@@ -82,7 +83,7 @@ def copies_report(*, copies: Copies, labels: Indices | None, num_worst: int) -> 
     return {
         "rate": result,
         "floor": copies.floor,
-        "above_floor": _above(result, copies.floor),
+        "above_floor": above_floor(result, copies.floor),
         "num_blank": int((~compared).sum()),
         "classes": [] if labels is None else _by_class(copies, compared, labels),
         "threshold": _threshold_report(copies),
@@ -114,7 +115,7 @@ def _ranked(scores: Floats) -> Indices:
     return np.asarray(order[~np.isnan(scores[order])], dtype=np.int64)
 
 
-def _above(result: Report, floor: Report) -> Report:
+def above_floor(result: Report, floor: Report) -> Report:
     """Fisher's exact test, one-sided: more synthetic than held-out real images are flagged."""
     from scipy.stats import fisher_exact
 

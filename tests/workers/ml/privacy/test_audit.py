@@ -3,12 +3,9 @@
 import json
 
 import numpy as np
-import pytest
 
 from tests.workers.ml.privacy.pictures import pictures
 from workers.ml.privacy.audit import Features, RealImages, audit
-from workers.ml.privacy.calibration import TooFewHeldOutError
-from workers.ml.privacy.previews import copy_gauge, copy_rate_of_previews
 
 TRAIN, HELD_OUT, FRESH = pictures(60, seed=0), pictures(80, seed=1), pictures(40, seed=2)
 COPYING = np.concatenate([TRAIN[:4], TRAIN[:1], FRESH[:35]])  # five copies of four training images
@@ -83,24 +80,3 @@ def test_colour_images_are_audited_too():
     train, held_out = pictures(40, seed=3, channels=3), pictures(40, seed=4, channels=3)
     synthetic = np.concatenate([train[:2], pictures(10, seed=5, channels=3)])
     assert run(synthetic, train=real(train), held_out=real(held_out)).report["num_flagged"] == 2
-
-
-class TestPreviews:
-    def gauge(self, **changes):
-        options = {
-            "train_uint8": TRAIN, "train_clusters": None, "held_out_uint8": HELD_OUT, "known": None, "mirrors": (), "level": 0.001
-        }  # fmt: skip
-        return copy_gauge(**options | changes)
-
-    def test_previews_that_copy_are_counted_and_fresh_ones_are_not(self):
-        gauge = self.gauge()
-        assert copy_rate_of_previews(gauge=gauge, previews_uint8=COPYING)["count"] == 5
-        assert copy_rate_of_previews(gauge=gauge, previews_uint8=FRESH)["count"] == 0
-
-    def test_early_previews_that_show_nothing_have_no_rate(self):
-        blank = np.full((4, *TRAIN.shape[1:]), 128, dtype=np.uint8)
-        assert copy_rate_of_previews(gauge=self.gauge(), previews_uint8=blank)["value"] is None
-
-    def test_known_look_alikes_do_not_count_as_held_out(self):
-        with pytest.raises(TooFewHeldOutError, match="Only 10 held-out"):
-            self.gauge(known=np.arange(80) >= 10)

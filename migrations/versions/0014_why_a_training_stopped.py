@@ -1,0 +1,17 @@
+"""What a training that watches for copies found, and why it stopped."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0014"
+down_revision = "0013"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("checkpoints", sa.Column("copy_watch", sa.JSON(none_as_null=True), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("checkpoints", "copy_watch")
