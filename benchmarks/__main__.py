@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 QUICK = ("web", "importing", "training")
-ON_REAL_IMAGES = ("privacy", "stopping")  # these need --data
+ON_REAL_IMAGES = ("privacy", "planted_sets", "stopping")  # these need --data
 RESULTS = Path(__file__).parent / "results"
 
 
