@@ -17,6 +17,7 @@ from app.api import (
     jobs,
     studies,
     studio,
+    study_reports,
     synthetic_sets,
     tokens,
     uploads,
@@ -26,6 +27,6 @@ routers: list[APIRouter] = [
     each.router
     for each in (
         uploads, datasets, dataset_health, dataset_cards, dataset_versions, images, jobs, events, checkpoints, synthetic_sets, audits, classifiers, evaluations, explanations, studies,
-        tokens, studio,
+        study_reports, tokens, studio,
     )
 ]  # fmt: skip

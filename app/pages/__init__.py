@@ -27,6 +27,7 @@ from app.pages import (
     studies,
     study_comparisons,
     study_forms,
+    study_reports,
     synthetic_sets,
     tokens,
     workers,
@@ -53,6 +54,7 @@ routers: list[APIRouter] = [
     study_forms.router,  # before studies: /studies/new is none
     study_comparisons.router,  # and /studies/compare neither
     studies.router,
+    study_reports.router,
     compare.router,
     workers.router,
     tokens.router,

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from app.core.errors import ConflictError
 from app.deps import IdentityDep, SessionDep, StudyDep
 from app.pages.render import Script, none_if_empty, render
-from app.pages.study_tables import ARMS, TESTED
 from app.services import studies
 from app.services.studies import comparing, reproducing
 from app.services.studies.comparing import Alone, Comparison, Figure, RowComparison, TableComparison
 from app.services.studies.estimating import StudyEstimate
 from app.services.studies.hashing import StepFiles
+from app.services.studies.reporting.words import ARMS, TESTED
 from models import Arm, Dataset, Study
 
 router = APIRouter(prefix="/studies", include_in_schema=False)

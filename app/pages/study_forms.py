@@ -16,11 +16,11 @@ from app.core.db import Database
 from app.core.errors import StudioError
 from app.deps import DatabaseDep, IdentityDep, SessionDep
 from app.pages.render import Script, render
-from app.pages.study_tables import ARMS
 from app.services import datasets, studies
 from app.services.identity import Identity
 from app.services.studies import estimating
 from app.services.studies.estimating import StudyEstimate
+from app.services.studies.reporting.words import ARMS
 from models import Arm, Dataset, DatasetState
 from models.specs import DEFAULT_SIZES, StudySpec
 from models.specs.study import ARCHITECTURES, STUDY_ARMS

@@ -8,17 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.services import studies
 from app.services.studies import Progress
+from app.services.studies.reporting.words import ARMS, TESTED
 from models import Arm, Study
-
-ARMS = {
-    Arm.REAL: ("Real, all", "the whole real training split"),
-    Arm.REAL_EQUAL: ("Real, equal budget", "exactly the real images that the diffusion network learnt"),
-    Arm.SYNTHETIC: ("Synthetic", "synthetic images only"),
-    Arm.REAL_PLUS_SYNTHETIC: ("Real and synthetic", "the equal budget and the synthetic images"),
-    Arm.REAL_AUGMENTED: ("Real, augmented", "the equal budget with traditional augmentation"),
-    Arm.SYNTHETIC_TEST: ("Real, tested on synthetic", "are the labels of the synthetic images faithful?"),
-}
-TESTED = {"own": "the locked test images", "synthetic": "the synthetic images"}
 
 
 @dataclass(frozen=True)

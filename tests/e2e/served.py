@@ -127,7 +127,7 @@ def fill(session: Session, who: Identity, storage: Storage) -> dict[str, Any]:
     filtered = session.get_one(SyntheticSet, audit.filtered_set_id)
     gates.release(session, who, filtered, "Teaching material that stays inside the hospital; ethics board, 12 March.")
     study = study_data.launched(session, who, version)
-    study_data.with_tests(session, who, study, but=1)
+    study_data.with_tests(session, who, study, but=1, storage=storage)
     study_data.answered(session, study)
     again = reproducing.reproduce(session, who, study)
     study_data.with_tests(session, who, again, but=2, seed=1)

@@ -25,14 +25,16 @@ def launched(session: Session, who: Identity, version: DatasetVersion, **options
     return studies.launch(session, who, StudySpec.model_validate({"dataset_id": version.dataset_id, **SPEC, **options}))
 
 
-def with_tests(session: Session, who: Identity, study: Study, *, but: int = 0, seed: int = 0) -> None:
+def with_tests(
+    session: Session, who: Identity, study: Study, *, but: int = 0, seed: int = 0, storage: Any = None
+) -> None:
     """All its jobs have succeeded, each test with an evaluation; the last `but` tests have failed.
 
-    seed: equal for studies of which every test says the same.
+    seed: equal for studies of which every test says the same. With `storage` the synthetic images are really stored.
     """
     version = session.get_one(DatasetVersion, study.version_id)
     checkpoint = factories.checkpoint(session, who, version, sha256="c" * 64)
-    source = factories.synthetic_set(session, who, checkpoint)
+    source = factories.synthetic_set(session, who, checkpoint, storage=storage)
     steps = studies.progress(session, study).steps
     tests = [each.job.id for each in steps if "tested_on" in each.step.cell]
     failed = set(tests[len(tests) - but :])

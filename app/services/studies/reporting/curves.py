@@ -1,0 +1,55 @@
+"""What the charts of a study show: its arms as points with intervals, and accuracy over the size of the synthetic set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.services.studies.reporting.measured import ArmsPanel, Charts, CurvePanel
+from app.services.studies.reporting.results import MAIN, NO_TABLE, figure, title_of
+from app.services.studies.reporting.values import Figure
+from app.services.studies.reporting.words import arm_name
+from models import Study
+
+ONE_SIZE = "The study has one size of the synthetic set, so there is no curve over sizes."
+
+
+def charts(study: Study) -> Charts:
+    """Of the tables with a mean over seeds: those on images of patients."""
+    if study.answer is None:
+        return Charts(no_arms=NO_TABLE, no_curves=NO_TABLE)
+    tables = [table for table in study.answer["tables"] if any("mean" in row for row in table["rows"])]
+    curves = [panel for table in tables if (panel := _curve(table)) is not None]
+    return Charts(
+        [_arms(table) for table in tables], curves, "" if tables else "No test of this study succeeded.",
+        "" if curves else ONE_SIZE,
+    )  # fmt: skip
+
+
+def _arms(table: Mapping[str, Any]) -> ArmsPanel:
+    points = [
+        (arm_name(row["arm"], row["size"]), _main(row), row["key"] == table["reference"])
+        for row in table["rows"]
+        if "mean" in row
+    ]
+    return ArmsPanel(title_of(table), points)
+
+
+def _main(row: Mapping[str, Any]) -> Figure:
+    return figure(row["mean"][MAIN])
+
+
+def _curve(table: Mapping[str, Any]) -> CurvePanel | None:
+    """None with less than two sizes."""
+    sized: dict[str, list[tuple[float, Figure]]] = {}
+    levels = []
+    for row in table["rows"]:
+        value = _main(row).value if "mean" in row else None
+        if value is None:
+            continue
+        if row["size"] is None:
+            levels.append((arm_name(row["arm"], None), value))
+        else:
+            sized.setdefault(arm_name(row["arm"], None), []).append((row["size"], _main(row)))
+    series = [(name, sorted(points, key=lambda point: point[0])) for name, points in sized.items() if len(points) > 1]
+    if not series:
+        return None
+    return CurvePanel(title_of(table), series, levels, (table.get("saturation") or {}).get("sentence", ""))

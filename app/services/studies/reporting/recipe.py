@@ -1,0 +1,119 @@
+"""A study as the YAML file that `phantom run` takes: complete, with its version named, so that it gives the same again.
+
+The web process has no YAML library, and needs none to write plain values: every scalar is written as JSON writes it, which YAML reads.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.services.studies import reproducing
+from app.services.studies.reporting.document import Reproduce
+from app.services.studies.reporting.values import Link
+from models import DatasetVersion, Study
+
+PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+WORDS = frozenset(
+    {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+)  # keys that YAML 1.1 takes for something else
+NOT_PRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+def study_yaml(study: Study, version: DatasetVersion) -> str:
+    """What `phantom run study.yaml` takes as it is, where this version is; comments say how to run it elsewhere."""
+    return "\n".join([*_comments(study, version), *_mapping(_asked(study), ""), ""])
+
+
+def _asked(study: Study) -> dict[str, Any]:
+    """The spec, naming the version on which the study really ran: one of the preset paper is split already."""
+    asked = {"kind": "study", **study.spec, "version_id": study.version_id, "preset": "studio", "name": study.name}
+    if study.name.startswith("$"):  # which would stand for an earlier step of the file
+        del asked["name"]
+    return asked
+
+
+def _comments(study: Study, version: DatasetVersion) -> Iterator[str]:
+    yield f"# Study {study.id}. Run it with: phantom run study.yaml --wait"
+    yield f"# Dataset {_scalar(version.dataset.name)}, version {version.number}, {version.num_images} images."
+    yield f"# SHA-256 of the version's manifest: {version.manifest_sha256}"
+    yield "# On another studio: upload the same images, put that dataset's number as dataset_id, and leave version_id out."
+    if study.spec.get("preset") == "paper":
+        yield "# It was launched with preset: paper, which made this very version; naming it keeps it from being split once more."
+    if study.name.startswith("$"):
+        yield "# Its name begins with $, which has a meaning in this file; so it is left out."
+
+
+def _mapping(values: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, value in values.items():
+        name = key if PLAIN_KEY.fullmatch(key) and key.lower() not in WORDS else _scalar(key)
+        if isinstance(value, Mapping) and value:
+            yield f"{indent}{name}:"
+            yield from _mapping(value, f"{indent}  ")
+        else:
+            yield f"{indent}{name}: {_flow(value)}"
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_scalar(key)}: {_flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(_flow(each) for each in value)}]"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        text = repr(value)
+        return text if "." in text else text.replace("e", ".0e")  # YAML 1.1 takes 1e-05 for a text
+    return NOT_PRINTABLE.sub(_escaped, json.dumps(value, ensure_ascii=False))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+def reproduce(session: Session, study: Study, version: DatasetVersion, studio: str) -> Reproduce:
+    return Reproduce(
+        study_yaml(study, version),
+        list(_commands(study, version, studio)),
+        list(_runs(session, study)),
+        version.manifest_sha256,
+    )
+
+
+def _commands(study: Study, version: DatasetVersion, studio: str) -> Iterator[tuple[str, str]]:
+    """(why, what to type), in order."""
+    layout = version.layout
+    seed = layout.get("seed", 0)
+    percent = layout.get("percent")
+    dealt = f"seed {seed}" + (f", {percent['train']} / {percent['val']} / {percent['test']} %" if percent else "")
+    recipe = f"{studio}/api/v1/studies/{study.id}/study.yaml"
+    yield (
+        "Take the recipe, or copy it from below.",
+        f'curl -H "Authorization: Bearer $PHANTOM_TOKEN" -o study.yaml {recipe}',
+    )
+    again = "On this studio: whatever is there already is used again."
+    yield again, f"PHANTOM_URL={studio} phantom run study.yaml --wait"
+    anew = "On this studio with every job anew; then each figure and file is compared with this run's."
+    yield anew, f"PHANTOM_URL={studio} phantom studies reproduce {study.id} --wait"
+    elsewhere = (
+        "On another studio: bring the same images, put that dataset's number into the recipe, and leave version_id out."
+    )
+    yield elsewhere, f"phantom datasets upload FOLDER --name NAME --seed {seed}"
+    yield (
+        f"Compare the hash of the manifest (split: {dealt}). Where patients are known it differs: each studio has its own pseudonyms.",
+        'python -c \'from phantom import Studio; print(Studio().datasets.get("NAME").version["manifest_sha256"])\'',
+    )
+
+
+def _runs(session: Session, study: Study) -> Iterator[Link]:
+    """Comparisons with the study that it runs again, and with those that run it again."""
+    first = reproducing.original(session, study)
+    if first is not None:
+        yield Link(f"with study {first.id}, which it runs again", f"/studies/compare?a={first.id}&b={study.id}")
+    for again in reproducing.reproductions(session, study):
+        yield Link(f"with study {again.id}, which runs it again", f"/studies/compare?a={study.id}&b={again.id}")
