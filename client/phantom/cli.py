@@ -25,7 +25,7 @@ app = typer.Typer(
 datasets = typer.Typer(no_args_is_help=True, help="Real images.")
 jobs = typer.Typer(no_args_is_help=True, help="Work: what waits, runs and has ended.")
 sets = typer.Typer(no_args_is_help=True, help="Synthetic sets.")
-studies = typer.Typer(no_args_is_help=True, help="Studies.")
+studies = typer.Typer(no_args_is_help=True, help="Studies: whether synthetic images can stand in for real ones.")
 audits = typer.Typer(no_args_is_help=True, help="Audits of synthetic sets.")
 app.add_typer(datasets, name="datasets")
 app.add_typer(jobs, name="jobs")
@@ -278,6 +278,31 @@ def show_audit(audit_id: Annotated[int, typer.Argument(help="The audit's number.
     said = ("synthetic_set_id", "set_to_train_on_id", "num_images", "num_flagged", "created_at")
     rows = [*audit.lights, *((name, "", audit.data[name]) for name in said)]
     _print(audit.data, as_json, _table(("", "", ""), rows))
+
+
+@studies.command("list")
+def list_studies(as_json: AsJson = False) -> None:
+    """List studies, newest first."""
+    with Studio() as studio:
+        rows = [each.data for each in studio.studies]
+    table = [(row["id"], row["name"], row["state"], sum(row["counts"].values())) for row in rows]
+    _print(rows, as_json, _table(("id", "name", "state", "jobs"), table))
+
+
+@studies.command("report")
+def report(
+    study_id: Annotated[int, typer.Argument(help="The study's number.")],
+    file: Annotated[Path, typer.Argument(help="Where to: a file that ends in .html or .json.")],
+    real_images: Annotated[bool, typer.Option(help="Show pictures of patients; without them, figures alone.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of a study: one page that needs nothing else, or everything that it says as JSON."""
+    with Studio() as studio:
+        study = studio.studies.get(study_id)
+        is_json = file.suffix.lower() == ".json"
+        written = study.to_json(file) if is_json else study.report(file, real_images=real_images)
+    warning = " It shows patients' images." if real_images and not is_json else ""
+    _print({"file": str(written), "size": written.stat().st_size}, as_json, f"Wrote {written}.{warning}")
 
 
 def _finish(job: Job[Any] | Study, step: specfile.Step, made: dict[str, int], as_json: bool) -> dict[str, Any]:

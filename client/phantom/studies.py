@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from phantom.errors import JobFailed, StudioUnreachable
 from phantom.jobs import PATIENCE_S
@@ -198,9 +198,30 @@ class Study(Result):
         """Write the table as a LaTeX tabular (booktabs)."""
         return self._download("table.tex", path)
 
-    def _download(self, name: str, path: str | Path) -> Path:
+    def report(self, path: str | Path, *, real_images: bool = True) -> Path:
+        """Write the report as one HTML page that needs nothing else, and prints well.
+
+        It shows training images beside synthetic ones, and explained test images: treat it as patient data, or leave them out
+        by real_images=False. All figures stay.
+        """
+        return self._download("report.html", path, images="all" if real_images else "synthetic")
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write everything that the report says as JSON, without pixels."""
+        return self._download("report.json", path)
+
+    def to_svg(self, path: str | Path, *, chart: Literal["arms", "curve"] = "arms") -> Path:
+        """Write a chart: the arms of every network, or accuracy over the size of the synthetic set (needs two sizes)."""
+        return self._download(f"{chart}.svg", path)
+
+    def to_yaml(self, path: str | Path) -> Path:
+        """Write the recipe that `phantom run` takes."""
+        return self._download("study.yaml", path)
+
+    def _download(self, name: str, path: str | Path, **params: str) -> Path:
         target = Path(path)
-        target.write_bytes(self._transport.send("GET", f"/api/v1/studies/{self.id}/{name}", again=True).content)
+        address = f"/api/v1/studies/{self.id}/{name}"
+        target.write_bytes(self._transport.send("GET", address, params=params, again=True).content)
         return target
 
     def extend(self, **more: Any) -> Study:

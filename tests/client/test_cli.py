@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -238,3 +239,19 @@ def end_of(served: Served, study_id: int, *, seed: int) -> None:
                 return
         assert time.monotonic() < until, "the study was not launched"
         time.sleep(0.1)
+
+
+def test_studies_are_listed_and_reported(served: Served, run: Run, tmp_path: Path) -> None:
+    with served.database.write() as session:
+        version = factories.dataset_with_version(session, served.who, storage=served.storage)
+        study = study_data.launched(session, served.who, version)
+        study_data.with_tests(session, served.who, study)
+        study_data.answered(session, study)
+    assert re.search(rf"{study.id}\s+Study of shapes\s+succeeded\s+27", run("studies", "list").stdout)
+    done = run("studies", "report", study.id, "report.html")
+    assert (done.returncode, done.stdout) == (0, "Wrote report.html. It shows patients' images.\n")
+    assert run("studies", "report", study.id, "without.html", "--no-real-images").stdout == "Wrote without.html.\n"
+    assert "Holds no real image." in (tmp_path / "without.html").read_text(encoding="utf-8")
+    assert json.loads(run("studies", "report", study.id, "report.json", "--json").stdout)["file"] == "report.json"
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["about"]["study_id"] == study.id
+    assert run("studies", "report", 99, "x.html").returncode == 1

@@ -2,13 +2,14 @@
 
 import copy
 import csv
+import json
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 from phantom import JobFailed, ProblemError, Studio, specfile
-from phantom.studies import Row
+from phantom.studies import Row, Study
 from sqlalchemy import update
 
 from models import DatasetVersion, Job, JobState
@@ -165,3 +166,33 @@ def test_a_comparison_names_what_differs(served: Served, studio: Studio, data) -
     )
     assert one.difference == -0.5
     assert not study.compare(again).is_equal
+
+
+def test_its_report_is_written_with_and_without_patients_images(
+    served: Served, studio: Studio, data, tmp_path: Path
+) -> None:
+    study = studio.study(data, **OPTIONS)
+    answer(served, study.id)
+    study.refresh()
+    whole = study.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Contains real images: treat as patient data." in whole
+    assert "Holds no real image." in study.report(tmp_path / "r.html", real_images=False).read_text(encoding="utf-8")
+    told = json.loads(study.to_json(tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert [row["figures"][0][1]["value"] for row in told["results"]["tables"][0]["rows"]] == [
+        row.balanced_accuracy for row in study.table
+    ]
+    assert study.to_svg(tmp_path / "arms.svg").read_text(encoding="utf-8").startswith("<svg")
+    with pytest.raises(ProblemError, match="one size"):
+        study.to_svg(tmp_path / "curve.svg", chart="curve")
+
+
+def test_its_recipe_launches_the_same_study_and_uses_every_job_again(
+    served: Served, studio: Studio, data, tmp_path: Path
+) -> None:
+    study = studio.study(data, **OPTIONS)
+    (step,) = specfile.read_steps(study.to_yaml(tmp_path / "study.yaml"))
+    again = specfile.start(studio, step, {})
+    assert isinstance(again, Study)
+    assert again.spec == {**study.spec, "name": study.name}
+    assert {each["job_id"] for each in again.steps} == {each["job_id"] for each in study.steps}
+    assert all(each["is_reused"] for each in again.steps)
