@@ -85,7 +85,7 @@ def overlay(
     from skimage.segmentation import find_boundaries
 
     if min(image_uint8.shape[:2]) >= len(segments):
-        segments = _stretch(segments, image_uint8.shape[:2])
+        segments = stretch(segments, image_uint8.shape[:2])
     canvas = _enlarge_to(image_uint8, segments.shape).astype(np.float64)  # (H', W', 3)
     shown = strongest(weights=weights, top_k=top_k, positive=positive, negative=negative)
     greatest = max((abs(weight) for _, weight in shown), default=1.0)
@@ -98,7 +98,7 @@ def overlay(
     return canvas.round().astype(np.uint8)
 
 
-def _stretch(segments: Segments, shape: tuple[int, ...]) -> Segments:
+def stretch(segments: Segments, shape: tuple[int, ...]) -> Segments:
     """Segments at another size: every pixel takes the number that lies under its centre."""
     rows, columns = ((np.arange(n) * 2 + 1) * s // (2 * n) for n, s in zip(shape, segments.shape, strict=True))
     stretched: Segments = segments[rows[:, None], columns]
