@@ -43,3 +43,5 @@ class ExplanationItem(WithId, Base):
     faithfulness: Mapped[dict[str, Any] | None]
     # Of the predicted class: {label, top_k, seeds, num_seeds, overlap, correlation, deviations}. NULL: not asked for.
     stability: Mapped[dict[str, Any] | None]
+    # Of the predicted class: {label, border, corners, outside, reason}, where its weight lies, each {area, positive, absolute}.
+    places: Mapped[dict[str, Any] | None]  # NULL: not measured

@@ -42,6 +42,8 @@ FAITHFULNESS: dict[str, Any] = {
 STABILITY: dict[str, Any] = {
     "label": 1, "top_k": 5, "seeds": [7, 8, 9], "num_seeds": 3, "overlap": 0.5, "correlation": None, "deviations": [0.0],
 }  # fmt: skip
+SHARE = {"area": 0.36, "positive": 0.5, "absolute": None}
+PLACES = {"label": 1, "border": SHARE, "corners": SHARE, "outside": None, "reason": "The picture fills the frame."}
 
 
 @dataclass
@@ -123,7 +125,7 @@ def _explanation(
             explanation_id=row.id, index=0, image_id=image.id, label=0, predicted=1, probabilities=[0.25, 0.75], width=8, height=8,
             picture_sha256=picture, segments_sha256=picture, overlay_sha256=picture,
             weights={"classes": [{"label": 1, "intercept": 0.1, "score": 0.9, "weights": [[0, 0.5]]}], "regions": []},
-            faithfulness=FAITHFULNESS, stability=STABILITY,
+            faithfulness=FAITHFULNESS, stability=STABILITY, places=PLACES,
         )
     )  # fmt: skip
     return row, uploaded

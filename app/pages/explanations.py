@@ -10,11 +10,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from sqlalchemy.orm import Session
 
+from app.core.images import read_segments
 from app.deps import ExplanationDep, IdentityDep, SessionDep, StorageDep
 from app.pages import charts
 from app.pages.render import Script, render
 from app.pages.results import Link, Setting, settings_of
-from app.pages.segments import describe_regions, read_segments, to_runs
+from app.pages.segments import describe_regions, to_runs
 from app.services import explanations, jobs
 from app.services.explanations import Spread
 from app.services.identity import Identity

@@ -1,19 +1,11 @@
 """Segment maps for the browser: run lengths instead of a 16-bit PNG, and where each region lies."""
 
-import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-Segments = NDArray[np.int64]
-
-
-def read_segments(png: bytes) -> Segments:
-    """(H, W) segment numbers from the PNG that the explain job stored."""
-    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-        return np.asarray(image).astype(np.int64)
+from app.core.images import Segments
 
 
 def to_runs(segments: Segments) -> list[int]:

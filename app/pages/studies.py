@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from app.core.errors import BadInputError
 from app.deps import IdentityDep, SessionDep, StudyDep
+from app.pages import study_explanations
 from app.pages.gates import ShownGate, shown_gate
 from app.pages.render import Script, render
 from app.pages.study_comparisons import Verdict, verdict
@@ -49,6 +50,7 @@ class ShowPage:
     audit: Audit | None
     learnt: SyntheticSet | None  # what the classifiers learn: the audited set without its copies, or as it was drawn
     gate: ShownGate | None  # of what is learnt
+    explanations: study_explanations.Section | None
     spec: StudySpec
     settings: str
     original: Study | None
@@ -77,6 +79,7 @@ def show(request: Request, study: StudyDep, session: SessionDep) -> Response:
         study=study, dataset=studies.dataset_of(session, study), so_far=so_far, tables=tables_of(session, study, so_far),
         baselines=studies.trivial_baselines(session, study),
         audit=audit, learnt=learnt, gate=shown_gate(gates.gate_of_set(session, learnt)) if learnt is not None else None,
+        explanations=study_explanations.section(session, study),
         spec=StudySpec.model_validate(study.spec), settings=json.dumps(study.spec, indent=2),
         original=original, reproductions=reproducing.reproductions(session, study),
         verdict=verdict(comparing.compare(session, original, study)) if original is not None and so_far.is_finished else None,

@@ -103,6 +103,7 @@ def _spec(given: Mapping[str, Any]) -> StudySpec:
         "architectures": [name for name in given.get("architectures", "").replace(",", " ").split() if name],
         "seeds": numbers("Seeds", given.get("seeds", ""), int), "sizes": numbers("Sizes", given.get("sizes", ""), float),
         "diffusion": diffusion, "sampling": sampling, "classifier": classifier,
+        "explanations": {} if given.get("explanations") else None,
     }  # fmt: skip
     return StudySpec.model_validate(_merged(asked, given.get("more", "")))
 

@@ -191,7 +191,7 @@ def _network(storage: Storage, name: str, key: str, config: dict[str, Any], card
 
 
 def explanation(session: Session, storage: Storage, explanation: Explanation) -> Download:
-    """For each image: the picture, its segments, the overlay; regions.json with every weight, curve and stability."""
+    """For each image: the picture, its segments, the overlay; regions.json with every weight, curve, stability and place."""
     query = select(ExplanationItem).where(ExplanationItem.explanation_id == explanation.id)
     items = list(session.scalars(query.order_by(ExplanationItem.index)))
     names = explanations.names(session, items)
@@ -220,6 +220,7 @@ def _regions(explanation: Explanation, item: ExplanationItem, name: str) -> dict
         **item.weights,
         "faithfulness": item.faithfulness,
         "stability": item.stability,
+        "places": item.places,
     }
 
 

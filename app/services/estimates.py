@@ -221,7 +221,7 @@ def _work(session: Session, spec: JobSpec, stand: Stand = NOTHING) -> Work:
         case EvaluateSpec():
             return _evaluate_work(session, spec, stand)
         case ExplainSpec():
-            return _explain_work(session, spec)
+            return _explain_work(session, spec, stand)
         case SummariseStudySpec():
             return Work(0, 1, 0, 300_000_000, 0)
         case AuditSpec():
@@ -355,8 +355,8 @@ def _evaluate_work(session: Session, spec: EvaluateSpec, stand: Stand) -> Work:
     return _prediction_work(classifier, number, number, spec.batch_size)
 
 
-def _explain_work(session: Session, spec: ExplainSpec) -> Work:
-    classifier = session.get(Classifier, spec.classifier_id)
+def _explain_work(session: Session, spec: ExplainSpec, stand: Stand) -> Work:
+    classifier = stand.classifier or session.get(Classifier, spec.classifier_id)
     if classifier is None:
         return Work(0, 0, 0, PROCESS_BYTES, 0)
     images = len(spec.image_ids) + len(spec.uploaded_image_ids)

@@ -79,6 +79,11 @@ def item(session: Session, explanation: Explanation, item_id: int) -> Explanatio
     return row
 
 
+def items_by_id(session: Session, item_ids: Sequence[int]) -> dict[int, ExplanationItem]:
+    """Those of them that are still there."""
+    return {row.id: row for row in session.scalars(select(ExplanationItem).where(ExplanationItem.id.in_(item_ids)))}
+
+
 def summaries(session: Session, rows: Sequence[Explanation]) -> dict[int, Summary]:
     """{explanation id: summary}; the database does the sums, so that no curve is read."""
     columns = [column for name in FIGURES for column in _spread_columns(name)]
@@ -102,15 +107,19 @@ def _summary(row: Row[Any]) -> Summary:
     return Summary(**{name: Spread(*spread) for name, spread in spreads if spread[0]})
 
 
+def paths(session: Session, image_ids: Sequence[int]) -> dict[int, str]:
+    """{image id: its path in its dataset}, of those that are still there."""
+    return {row.id: row.path for row in session.execute(select(Image.id, Image.path).where(Image.id.in_(image_ids)))}
+
+
 def names(session: Session, items: list[ExplanationItem]) -> dict[int, str]:
     """{item id: the path or file name of its image}."""
-    image_ids = [item.image_id for item in items if item.image_id is not None]
     uploaded_ids = [item.uploaded_image_id for item in items if item.uploaded_image_id is not None]
-    paths = dict(session.execute(select(Image.id, Image.path).where(Image.id.in_(image_ids))).all())
+    of_datasets = paths(session, [item.image_id for item in items if item.image_id is not None])
     uploads = select(UploadedImage.id, UploadedImage.name).where(UploadedImage.id.in_(uploaded_ids))
     given = dict(session.execute(uploads).all())
     return {
-        item.id: paths[item.image_id] if item.image_id is not None else given[item.uploaded_image_id or 0]
+        item.id: of_datasets[item.image_id] if item.image_id is not None else given[item.uploaded_image_id or 0]
         for item in items
     }
 

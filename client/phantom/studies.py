@@ -180,6 +180,13 @@ class Study(Result):
         return dict(self.data["answer"] or {})
 
     @property
+    def explanations(self) -> dict[str, Any] | None:
+        """Where the real-trained and the synthetic-trained network look, on the same test images: images, summary, agreement,
+        shortcut ({arm: {is_flagged, sentence}}), and the reason where there is no comparison. None: none asked for, or not ended."""
+        found: dict[str, Any] | None = self.answer.get("explanations")
+        return found
+
+    @property
     def audit(self) -> Audit | None:
         """The audit of its synthetic images, whose copies were left out before training; None: none, or not ended."""
         made = self.data["audit_id"]

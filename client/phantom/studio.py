@@ -115,14 +115,14 @@ class Studio:
         """Ask whether synthetic images can stand in for those of `data`: every arm, network, size and seed in one table.
 
         external: {name: dataset} or {name: (dataset, class_map)}, tested on as well. diffusion, sampling, classifier: options
-        of those jobs. Returns at once; `wait()` waits for the table.
+        of those jobs; explanations: of LIME, as a dict, or None for none. Returns at once; `wait()` waits for the table.
         """
         asked = {
             "dataset_id": data.id, "preset": preset, "architectures": architectures, "arms": arms, "seeds": list(seeds),
             "sizes": list(sizes), "external": external_tests(external or {}), "diffusion": dict(diffusion or {}),
-            "sampling": dict(sampling or {}), "classifier": dict(classifier or {}), **options,
+            "sampling": dict(sampling or {}), "classifier": dict(classifier or {}),
         }  # fmt: skip
-        return launch(self.transport, {name: value for name, value in asked.items() if value is not None})
+        return launch(self.transport, {name: value for name, value in asked.items() if value is not None} | options)
 
     def evaluate(
         self, classifier: Classifier, images: Dataset | DatasetSplit | SyntheticSet | None = None, **options: Any

@@ -23,7 +23,7 @@ from models.specs.diffusion import (
 )
 from models.specs.importing import CheckDatasetSpec, ImportSpec, LayoutOptions
 from models.specs.sampling import SamplePartSpec, SampleSpec, Sampling
-from models.specs.study import ExternalTest, StudySpec, SummariseStudySpec
+from models.specs.study import ExternalTest, StudyExplanations, StudySpec, SummariseStudySpec
 
 __all__ = [
     "DEFAULT_SIZES",
@@ -46,6 +46,7 @@ __all__ = [
     "Sampling",
     "Seed",
     "Spec",
+    "StudyExplanations",
     "StudySpec",
     "SummariseStudySpec",
     "TrainClassifierSpec",

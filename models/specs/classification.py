@@ -182,11 +182,9 @@ class EvaluateSpec(Spec):
         return self
 
 
-class ExplainSpec(Spec):
-    kind: Literal[JobKind.EXPLAIN] = JobKind.EXPLAIN
-    classifier_id: Annotated[int, Field(description="Classifier to explain.")]
-    image_ids: Annotated[list[int], Field(max_length=500, description="Images of a dataset.")] = []  # noqa: RUF012 - Pydantic copies defaults
-    uploaded_image_ids: Annotated[list[int], Field(max_length=500, description="Images uploaded to be explained.")] = []  # noqa: RUF012 - Pydantic copies defaults
+class ExplainOptions(Spec):
+    """How LIME explains an image, whichever it is."""
+
     num_samples: Annotated[
         int,
         Field(ge=50, le=20_000, description="Perturbed copies of each image.", json_schema_extra={"unit": "copies"}),
@@ -220,9 +218,7 @@ class ExplainSpec(Spec):
     batch_size: Annotated[int, Field(ge=1, le=1024, description="Copies at once.", json_schema_extra=more())] = 10
 
     @model_validator(mode="after")
-    def has_images_and_enough_samples(self) -> "ExplainSpec":
-        if not self.image_ids and not self.uploaded_image_ids:
-            raise ValueError("There is no image to explain; give image_ids or uploaded_image_ids.")
+    def has_enough_samples(self) -> "ExplainOptions":
         if self.num_samples < 10 * self.num_segments:
             raise ValueError(
                 f"{self.num_samples} samples are too few for {self.num_segments} superpixels; "
@@ -234,3 +230,16 @@ class ExplainSpec(Spec):
     def seeds(self) -> list[int]:
         """The seed of the explanation that is kept, then those that it is compared with: any is that of a job, too."""
         return [(self.seed + k) % NUM_SEEDS for k in range(1 + self.stability_seeds)]
+
+
+class ExplainSpec(ExplainOptions):
+    kind: Literal[JobKind.EXPLAIN] = JobKind.EXPLAIN
+    classifier_id: Annotated[int, Field(description="Classifier to explain.")]
+    image_ids: Annotated[list[int], Field(max_length=500, description="Images of a dataset.")] = []  # noqa: RUF012 - Pydantic copies defaults
+    uploaded_image_ids: Annotated[list[int], Field(max_length=500, description="Images uploaded to be explained.")] = []  # noqa: RUF012 - Pydantic copies defaults
+
+    @model_validator(mode="after")
+    def has_images(self) -> "ExplainSpec":
+        if not self.image_ids and not self.uploaded_image_ids:
+            raise ValueError("There is no image to explain; give image_ids or uploaded_image_ids.")
+        return self

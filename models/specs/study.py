@@ -1,5 +1,6 @@
 """What a person can ask of a study: one form, from which all of its jobs follow."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -7,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 from models.job import JobKind
 from models.specs.audit import AuditSpec
 from models.specs.base import Spec, more
-from models.specs.classification import TrainClassifierSpec
+from models.specs.classification import ExplainOptions, TrainClassifierSpec
 from models.specs.diffusion import TrainDiffusionSpec
 from models.specs.sampling import SampleSpec
 from models.study import Arm
@@ -20,6 +21,7 @@ ARCHITECTURES = [
     "vgg19", "vgg16", "resnet50", "resnet101", "densenet121", "densenet201", "inception_v3", "mobilenetv2_100",
 ]  # fmt: skip
 STUDY_ARMS = [Arm.REAL_EQUAL, Arm.SYNTHETIC, Arm.REAL_PLUS_SYNTHETIC, Arm.REAL_AUGMENTED]
+EXPLAINED_SEEDS = 2  # of the classifiers: the first is looked at, the second says what a seed alone changes
 SIZED = frozenset({Arm.SYNTHETIC, Arm.REAL_PLUS_SYNTHETIC})  # arms of which there is one for each size
 FIXED = {
     "diffusion": {"kind", "dataset_id", "version_id", "init_checkpoint_id"},
@@ -43,6 +45,26 @@ class ExternalTest(Spec):
         dict[str, str] | None,
         Field(description="Class of the study for each class of that dataset, where they differ."),
     ] = None
+
+
+class StudyExplanations(ExplainOptions):
+    """LIME of the same test images with the real-trained and the synthetic-trained classifier of the first network."""
+
+    num_images: Annotated[
+        int,
+        Field(
+            ge=2, le=200, description="Test images, spread over the classes, chosen without a look at any prediction."
+        ),
+    ] = 16
+    stability_seeds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            description="Seeds to repeat LIME with; each takes as long again.",
+            json_schema_extra=more(unit="seeds"),
+        ),
+    ] = 1
 
 
 class StudySpec(Spec):
@@ -92,6 +114,12 @@ class StudySpec(Spec):
         ),
     ] = {}  # noqa: RUF012 - Pydantic copies defaults
     classifier: Annotated[Options, Field(description="Options of every classifier, the same for all arms.")] = {}  # noqa: RUF012
+    explanations: Annotated[
+        StudyExplanations | None,
+        Field(
+            description="Where the classifiers look: LIME of some test images, real-trained beside synthetic-trained; null: not at all."
+        ),
+    ] = StudyExplanations()
     num_bootstrap: Annotated[
         int, Field(ge=100, le=100_000, description="Resamples for intervals and tests.", json_schema_extra=more())
     ] = 2000
@@ -112,6 +140,11 @@ class StudySpec(Spec):
                 raise ValueError(f"{name} names {taken[0]}, which the study itself decides; leave it out.")
         self._check_options()
         return self
+
+    @classmethod
+    def of_stored(cls, options: Mapping[str, Any]) -> "StudySpec":
+        """What a study was asked with: one of a studio from before explanations has none."""
+        return cls.model_validate({"explanations": None, **options})
 
     def _check_options(self) -> None:
         """The options of the jobs must be right by themselves, before any job exists."""
@@ -143,6 +176,12 @@ class StudySpec(Spec):
         )
 
 
+def explained_arms(spec: StudySpec) -> tuple[Arm, Arm] | None:
+    """The two arms whose classifiers are explained side by side; None where the study has no such pair."""
+    real = next((arm for arm in (Arm.REAL_EQUAL, Arm.REAL) if arm in spec.arms), None)
+    return (real, Arm.SYNTHETIC) if real is not None and Arm.SYNTHETIC in spec.arms else None
+
+
 class SummariseStudySpec(Spec):
     """The job that makes a study's table of what its evaluations say."""
 
@@ -151,4 +190,8 @@ class SummariseStudySpec(Spec):
     evaluation_ids: Annotated[
         list[int],
         Field(description="Its evaluations; those there are, if not given.", json_schema_extra={"hidden": True}),
+    ] = []  # noqa: RUF012 - Pydantic copies defaults
+    explanation_ids: Annotated[
+        list[int],
+        Field(description="Its explanations; those there are, if not given.", json_schema_extra={"hidden": True}),
     ] = []  # noqa: RUF012 - Pydantic copies defaults

@@ -21,6 +21,7 @@ from tests.client.conftest import Served
 OPTIONS = {
     "architectures": ["resnet10t"], "arms": ["real_equal", "synthetic"], "seeds": [0, 1], "classifier": {"epochs": 1, "pretrained": False},
     "diffusion": {"preset": "tiny", "image_size": 32, "num_steps": 3}, "sampling": {"per_class": 5},
+    "explanations": None,
 }  # fmt: skip
 
 
@@ -51,6 +52,23 @@ def test_a_study_is_launched_by_one_call_and_waited_for(served: Served, studio: 
     assert [each.id for each in studio.studies.list()] == [study.id]
     assert study.audit is not None
     assert study.audit.filtered.num_images == 6
+
+
+def test_its_explanations_are_compared(served: Served, studio: Studio, data) -> None:
+    assert studio.study(data, **OPTIONS).explanations is None
+    study = studio.study(data, **{**OPTIONS, "explanations": {"num_images": 4}})
+    assert [step["name"] for step in study.steps if "explained_on" in step["cell"]] == [
+        f"explain/{arm}/seed {seed}"
+        for seed in (0, 1)
+        for arm in ("real_equal/resnet10t", "synthetic/resnet10t/size 1")
+    ]
+    answer(served, study.id)
+    with served.database.write() as session:
+        row = session.get_one(StudyRow, study.id)
+        study_data.with_explanations(session, served.who, row, served.storage)
+    found = study.refresh().explanations
+    assert found is not None
+    assert [len(found["images"]), found["arms"]] == [4, ["real_equal", "synthetic"]]
 
 
 def test_its_table_has_a_row_for_each_arm(served: Served, studio: Studio, data) -> None:

@@ -2,7 +2,8 @@
 
 The image is brought to the classifier's resolution first, exactly as in training and evaluation: what is explained is
 what the network saw. Images explained by an earlier attempt are not explained again; the same seed would give the same bits.
-With each explanation goes what says whether to believe it: deletion and insertion, and its stability over further seeds.
+With each explanation goes what says whether to believe it: deletion and insertion, its stability over further seeds, and
+how much of its weight lies where no patient is.
 """
 
 import dataclasses
@@ -39,6 +40,7 @@ from workers.ml.classification.prediction import LoadedClassifier, load_classifi
 from workers.ml.explanation import drawing, lime
 from workers.ml.explanation.faithfulness import faithfulness_curves, stability
 from workers.ml.explanation.lime import ClassExplanation, LimeExplanation, LimeProgress
+from workers.ml.explanation.places import measure_places
 
 Made = TypeVar("Made")
 MOST_SEGMENTS = 65_535  # that a 16 bit PNG can number
@@ -168,12 +170,14 @@ def _kept(
 ) -> dict[str, Any]:
     """The explanation itself: pictures in the storage, weights as JSON."""
     picture = lime.as_uint8(lime.prepare_image(classifier=classifier, image_uint8=pixels, device="cpu"))
+    weights = found.classes[found.predicted].weights
     overlay = drawing.overlay(
-        image_uint8=picture, segments=found.segments, weights=found.classes[found.predicted].weights,
+        image_uint8=picture, segments=found.segments, weights=weights,
         top_k=spec.top_k, positive=True, negative=True,
     )  # fmt: skip
     assert found.num_segments <= MOST_SEGMENTS, "a spec asks for 400 at most"
     height, width = found.segments.shape
+    places = measure_places(picture_uint8=picture, segments=found.segments, weights=weights, label=found.predicted)
     return {
         "predicted": found.predicted,
         "probabilities": list(found.probabilities),
@@ -183,6 +187,7 @@ def _kept(
         "segments_sha256": storage.put(encode_png(found.segments.astype(np.uint16)[..., None])).sha256,
         "overlay_sha256": storage.put(encode_png(overlay)).sha256,
         "weights": _weights(found, list(classifier.classes)),
+        "places": dataclasses.asdict(places),
     }
 
 

@@ -1,4 +1,5 @@
-"""Make a study's table of what its evaluations say: seed means, intervals, and tests against the equal real budget.
+"""Make a study's table of what its evaluations say: seed means, intervals, and tests against the equal real budget; and
+compare its explanations.
 
 Every test is of the same images for all rows of one table. What failed is listed with its reason, never left out silently.
 """
@@ -16,6 +17,7 @@ from app.core.errors import ConflictError
 from models import Arm, Evaluation, Image, Job, JobState, Prediction, Split, Study, StudyStep
 from models.specs import StudySpec, SummariseStudySpec
 from workers.context import JobContext, Recorder
+from workers.jobs import study_explanations
 from workers.jobs.arrays import real_sources
 from workers.jobs.evaluate import group_numbers
 from workers.ml.metrics.arms import ArmPredictions
@@ -68,8 +70,9 @@ def run(context: JobContext, spec: SummariseStudySpec) -> Recorder:
             ]
             table = _faithfulness(mine) if tested_on == SYNTHETIC else _table(session, asked, mine)
             tables.append({"architecture": architecture, "tested_on": tested_on, **table})
-    context.report(total, total, message="Writing it down", unit="tables")
-    return functools.partial(_record, {"tables": tables})
+        context.report(total, total, message="Comparing the explanations", unit="tables")
+        explanations = study_explanations.compare(session, context.storage, study, asked)
+    return functools.partial(_record, {"tables": tables, "explanations": explanations})
 
 
 def _tested(session: Session, study: Study) -> list[Tested]:

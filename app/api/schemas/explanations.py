@@ -69,6 +69,28 @@ class StabilityOut(Out):
         return cls.model_validate({**found, "label": classes[found["label"]]})
 
 
+class ShareOut(Out):
+    """How much of the weight lies in a part of the picture; spread evenly, it would be the share of the area."""
+
+    area: float = Field(description="Share of the picture's area.")
+    positive: float | None = Field(description="Share of the weight that speaks for the class; null: there is none.")
+    absolute: float | None = Field(description="Share of all weight, without its sign; null: there is none.")
+
+
+class PlacesOut(Out):
+    """Where the weight lies: on marks at the edge, or on the patient?"""
+
+    label: str = Field(description="The class whose weights are looked at: the predicted one.")
+    border: ShareOut = Field(description="The frame, a tenth of the side wide.")
+    corners: ShareOut = Field(description="A square in each corner, a fifth of the side long.")
+    outside: ShareOut | None = Field(description="Outside the body; null: no background can be told.")
+    reason: str = Field(description="Why no background can be told; empty if one can.")
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any], classes: list[str]) -> "PlacesOut":
+        return cls.model_validate({**found, "label": classes[found["label"]]})
+
+
 class ExplanationOut(Out):
     """What LIME says of a classifier on some images."""
 
@@ -112,6 +134,7 @@ class ExplanationItemOut(Out):
         description="Deletion and insertion; null: explained before it was measured."
     )
     stability: StabilityOut | None = Field(description="Agreement with further seeds; null: none were asked for.")
+    places: PlacesOut | None = Field(description="Where the weight lies; null: explained before it was measured.")
 
     @classmethod
     def of(cls, row: ExplanationItem, classes: list[str]) -> "ExplanationItemOut":
@@ -123,4 +146,5 @@ class ExplanationItemOut(Out):
             overlay_url=file_url(row.overlay_sha256), weights=row.weights,
             faithfulness=FaithfulnessOut.of(row.faithfulness, classes) if row.faithfulness else None,
             stability=StabilityOut.of(row.stability, classes) if row.stability else None,
+            places=PlacesOut.of(row.places, classes) if row.places else None,
         )  # fmt: skip

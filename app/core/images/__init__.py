@@ -10,9 +10,10 @@ from app.core.images.decoding import MAX_PIXELS, Decoded, decode_file
 from app.core.images.encoding import contact_sheet, encode_png, thumbnail_png
 from app.core.images.fitting import Fit, fit_square, load_square, load_uint8
 from app.core.images.pool import DecoderPool, Prepared, Refused
+from app.core.images.segments import Segments, read_segments
 
 __all__ = [
-    "IMAGE_SUFFIXES", "MAX_PIXELS", "Decoded", "DecoderPool", "Fit", "Pixels", "Prepared", "Refused", "Uint8",
+    "IMAGE_SUFFIXES", "MAX_PIXELS", "Decoded", "DecoderPool", "Fit", "Pixels", "Prepared", "Refused", "Segments", "Uint8",
     "contact_sheet", "decode_file", "encode_png", "fit_square", "is_grey", "load_square", "load_uint8",
-    "looks_like_dicom", "normalise", "pixel_sha256", "suffix_of", "thumbnail_png", "to_uint8",
+    "looks_like_dicom", "normalise", "pixel_sha256", "read_segments", "suffix_of", "thumbnail_png", "to_uint8",
 ]  # fmt: skip

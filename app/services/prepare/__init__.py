@@ -18,7 +18,7 @@ from app.services.prepare.explaining import explain
 from app.services.prepare.needs import ready_version
 from app.services.prepare.sampling import MOST_IMAGES, need_as_many_blocks, sample
 from app.services.rows import owned
-from models import Audit, Checkpoint, Classifier, Evaluation, Study, SyntheticSet
+from models import Audit, Checkpoint, Classifier, Evaluation, Explanation, Study, SyntheticSet
 from models.specs import (
     AskedSpec,
     AuditSpec,
@@ -33,9 +33,11 @@ from models.specs import (
 )
 
 __all__ = ["MADE", "MOST_IMAGES", "need_as_many_blocks", "need_comparable", "part", "prepare", "ready_version"]
-MADE: dict[str, type[Checkpoint] | type[SyntheticSet] | type[Audit] | type[Classifier] | type[Evaluation]] = {
+MADE: dict[
+    str, type[Checkpoint] | type[SyntheticSet] | type[Audit] | type[Classifier] | type[Evaluation] | type[Explanation]
+] = {
     "checkpoint_id": Checkpoint, "synthetic_set_id": SyntheticSet, "classifier_id": Classifier, "evaluation_id": Evaluation,
-    "audit_id": Audit,
+    "audit_id": Audit, "explanation_id": Explanation,
 }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def differing(a: Study, b: Study) -> list[Setting]:
 
 
 def _complete(study: Study) -> dict[str, Any]:
-    spec = StudySpec.model_validate(study.spec)
+    spec = StudySpec.of_stored(study.spec)
     jobs = {
         "diffusion": spec.diffusion_spec(), "sampling": spec.sample_spec(), "audit": spec.audit_spec(), "classifier": spec.classifier_spec(),
     }  # fmt: skip
@@ -45,9 +45,9 @@ def _complete(study: Study) -> dict[str, Any]:
 
 
 def _flat(given: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The external datasets one by one."""
-    tests = [(f"external.{name}", test) for name, test in given["external"].items()]
-    return [*((name, value) for name, value in given.items() if name != "external"), *tests]
+    """The external datasets, and the options of the explanations, one by one."""
+    parts = [(f"{of}.{name}", part) for of in ("external", "explanations") for name, part in (given[of] or {}).items()]
+    return [*((name, value) for name, value in given.items() if name not in ("external", "explanations")), *parts]
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.services import estimates, prepare
 from app.services.estimates import Estimate, Stand
 from app.services.identity import Identity
-from app.services.studies import launching, planning
+from app.services.studies import explaining, launching, planning
 from app.services.studies.planning import Planned
 from models import Checkpoint, Classifier, DatasetVersion, JobKind, SyntheticSet
 from models.specs import SPEC_OF, StudySpec, TrainDiffusionSpec
@@ -31,7 +31,7 @@ def estimate(session: Session, who: Identity, spec: StudySpec) -> StudyEstimate:
     """Raises what launching the study would raise."""
     version = prepare.ready_version(session, who, spec.dataset_id, spec.version_id)
     launching.check(session, who, spec, version)
-    planned = planning.steps(spec, version)
+    planned = explaining.steps(session, spec, version)
     keys = planning.step_keys(planned)
     missing = [step for step in planned if launching.reusable(session, who, keys[step.name]) is None]
     return of_steps(session, spec, version, planned, missing)
@@ -61,7 +61,7 @@ def _step(session: Session, spec: StudySpec, version: DatasetVersion, step: Plan
         stand = Stand(synthetic_set=_synthetic_set(spec, version))
     if step.kind == JobKind.AUDIT_SET:
         stand = Stand(synthetic_set=stand.synthetic_set, checkpoint=_checkpoint(diffusion, version))
-    if step.kind == JobKind.EVALUATE:
+    if step.kind in (JobKind.EVALUATE, JobKind.EXPLAIN):
         stand = Stand(synthetic_set=stand.synthetic_set, classifier=_classifier(spec, version, step))
     return estimates.estimate(session, filled, stand)  # type: ignore[arg-type]  # SPEC_OF holds exactly the kinds of JobSpec
 

@@ -20,6 +20,7 @@ from models import (
     Classifier,
     DatasetVersion,
     Evaluation,
+    ExplanationItem,
     Image,
     Job,
     JobKind,
@@ -104,6 +105,13 @@ def _of_predictions(session: Session, job: Job) -> str | None:
     return _of_rows(session, query.order_by(Image.pixel_sha256, Image.path))
 
 
+def _of_explanations(session: Session, job: Job) -> str | None:
+    """Over the explained images in their order: superpixels, weights with every digit, and overlays."""
+    query = select(ExplanationItem.segments_sha256, cast(ExplanationItem.weights, Text), ExplanationItem.overlay_sha256)
+    query = query.where(ExplanationItem.explanation_id == _result(job, "explanation_id"))
+    return _of_rows(session, query.order_by(ExplanationItem.index))
+
+
 def _of_rows(session: Session, query: Any) -> str | None:
     """None where there are no rows."""
     digest, empty = hashlib.sha256(), True
@@ -116,7 +124,7 @@ def _of_rows(session: Session, query: Any) -> str | None:
 HASHES: dict[JobKind, tuple[str, Callable[[Session, Job], str | None]]] = {
     JobKind.TRAIN_DIFFUSION: ("diffusion network", _of_checkpoint), JobKind.SAMPLE: ("synthetic images", _of_images),
     JobKind.AUDIT_SET: ("synthetic images without copies", _of_images), JobKind.TRAIN_CLASSIFIER: ("classifier", _of_classifier),
-    JobKind.EVALUATE: ("predictions", _of_predictions),
+    JobKind.EVALUATE: ("predictions", _of_predictions), JobKind.EXPLAIN: ("explanations", _of_explanations),
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from app.core.submission import add_divided_sampling, add_waiting_job
 from app.services import datasets, prepare
 from app.services.identity import Identity
 from app.services.rows import clean_name, note
-from app.services.studies import planning
+from app.services.studies import explaining, planning
 from app.services.studies.planning import Planned
 from models import (
     FINISHED,
@@ -38,6 +38,7 @@ SUMMARY = "summary"
 RESULTS = {
     JobKind.TRAIN_DIFFUSION: "checkpoint_id", JobKind.SAMPLE: "synthetic_set_id", JobKind.AUDIT_SET: "audit_id",
     JobKind.TRAIN_CLASSIFIER: "classifier_id", JobKind.EVALUATE: "evaluation_id",
+    JobKind.EXPLAIN: "explanation_id",
 }  # fmt: skip
 
 
@@ -68,9 +69,9 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     asked: {option: further values}. Raises BadInputError for any other option, and ConflictError for a size above the largest,
     since then other images would be drawn.
     """
-    spec = StudySpec.model_validate(study.spec)
+    spec = StudySpec.of_stored(study.spec)
     need_an_audit(session, study)
-    wider = _checked({**study.spec, **_widened(spec, asked)})
+    wider = _checked({**spec.model_dump(mode="json"), **_widened(spec, asked)})
     if max(wider.sizes) > max(spec.sizes) and any(arm in SIZED for arm in spec.arms):
         raise ConflictError(
             f"The largest size of study {study.id} is {max(spec.sizes):g}; {max(wider.sizes):g} would need other synthetic images.",
@@ -183,7 +184,7 @@ def add_steps(session: Session, who: Identity, study: Study, spec: StudySpec, ve
     A study that reproduces another takes nothing over, now or when it is extended, and that one takes nothing of its: else
     they would be compared with themselves.
     """
-    planned = planning.steps(spec, version)
+    planned = explaining.steps(session, spec, version)
     apart = _jobs_of_reproductions(session, study)
     keys = planning.step_keys(planned)
     jobs: dict[str, Job] = {
@@ -257,15 +258,18 @@ def _is_there(session: Session, job: Job) -> bool:
 
 
 def summarise(session: Session, who: Identity, study: Study) -> Job:
-    """Ask for the study's table, made when all of its evaluations have ended; one that still waits for them is replaced."""
+    """Ask for the study's table, made when all of its evaluations and explanations have ended; one that still waits for them is replaced."""
     steps = session.scalars(select(StudyStep).where(StudyStep.study_id == study.id).order_by(StudyStep.position)).all()
-    tests = [session.get_one(Job, step.job_id) for step in steps if "tested_on" in step.cell]
+    tests, explained = (
+        [session.get_one(Job, step.job_id) for step in steps if of in step.cell] for of in ("tested_on", "explained_on")
+    )
     old = session.get(Job, study.answer_job_id) if study.answer_job_id is not None else None
     if old is not None and old.state == JobState.WAITING:
         states.move(session, old, JobState.CANCELLED, message="Another table takes its place.")
     job = add_waiting_job(
-        session, JobKind.SUMMARISE_STUDY, {"study_id": study.id, "evaluation_ids": []}, {"evaluation_ids": tests},
-        soft={"evaluation_ids"}, project_id=who.project_id, created_by=who.name, title=f"Table of {study.name}",
+        session, JobKind.SUMMARISE_STUDY, {"study_id": study.id, "evaluation_ids": [], "explanation_ids": []},
+        {"evaluation_ids": tests, "explanation_ids": explained}, soft={"evaluation_ids", "explanation_ids"},
+        project_id=who.project_id, created_by=who.name, title=f"Table of {study.name}",
     )  # fmt: skip
     study.answer_job_id = job.id
     session.flush()

@@ -8,9 +8,9 @@ from typing import Any
 
 from app.core import naming
 from models import Arm, DatasetVersion, JobKind, Split, TrainOn
-from models.specs import EvaluateSpec, StudySpec, TrainClassifierSpec, TrainDiffusionSpec
+from models.specs import EvaluateSpec, ExplainSpec, StudySpec, TrainClassifierSpec, TrainDiffusionSpec
 from models.specs.audit import mirrors_of
-from models.specs.study import SIZED
+from models.specs.study import EXPLAINED_SEEDS, SIZED, explained_arms
 
 DIFFUSION, SAMPLES, AUDIT = "diffusion", "samples", "audit"
 OWN, SYNTHETIC = "own", "synthetic"  # what a classifier is tested on, beside the names of external datasets
@@ -31,13 +31,13 @@ class Planned:
     cell: dict[str, Any] = field(default_factory=dict)
 
 
-def steps(spec: StudySpec, version: DatasetVersion) -> list[Planned]:
-    """Every step but the summary, each after those it needs."""
+def steps(spec: StudySpec, version: DatasetVersion, *, image_ids: Sequence[int] = ()) -> list[Planned]:
+    """Every step but the summary, each after those it needs. image_ids: the test images to explain."""
     planner = _Planner(spec, version)
     planned = [*planner.drawing()]
     for cell in cells(spec):
         planned += planner.of_cell(cell)
-    return planned
+    return [*planned, *planner.explaining(image_ids)]
 
 
 def cells(spec: StudySpec) -> list[dict[str, Any]]:
@@ -128,6 +128,31 @@ class _Planner:
             if Arm.REAL_EQUAL not in self._spec.arms:
                 yield self._training(trained, {**cell, "arm": str(Arm.REAL_EQUAL)})
             yield self._test(trained, cell, SYNTHETIC, {}, {"synthetic_set_id": AUDIT})
+
+    def explaining(self, image_ids: Sequence[int]) -> Iterator[Planned]:
+        """Of the first network: both arms with the first seed, and with the second, which says what a seed alone changes."""
+        options, arms = self._spec.explanations, explained_arms(self._spec)
+        if options is None or arms is None or not image_ids:
+            return
+        size = {Arm.SYNTHETIC: max(self._spec.sizes)}
+        for number, seed in enumerate(self._spec.seeds[:EXPLAINED_SEEDS]):
+            for arm in arms:
+                cell = {
+                    "arm": str(arm),
+                    "architecture": self._spec.architectures[0],
+                    "size": size.get(arm),
+                    "seed": seed,
+                }
+                repeats = {} if number == 0 else {"stability_seeds": 0}
+                yield self._explanation(cell, {**options.model_dump(exclude={"num_images"}), **repeats}, image_ids)
+
+    def _explanation(self, cell: Mapping[str, Any], options: Mapping[str, Any], image_ids: Sequence[int]) -> Planned:
+        spec = ExplainSpec.model_validate({"classifier_id": 0, "image_ids": [*image_ids], **options})
+        draft = spec.model_dump(mode="json", exclude={"kind", "classifier_id"})
+        path = path_of(cell)
+        title = f"LIME of {len(image_ids)} images with {cell['architecture']}, {cell['arm']}, seed {cell['seed']}"
+        needs = {"classifier_id": f"train/{path}"}
+        return Planned(f"explain/{path}", JobKind.EXPLAIN, draft, title, needs, {**cell, "explained_on": OWN})
 
     def _training(self, name: str, cell: Mapping[str, Any]) -> Planned:
         arm, architecture, seed = Arm(cell["arm"]), cell["architecture"], cell["seed"]

@@ -7,7 +7,7 @@ from app.core import naming
 from app.core.errors import ConflictError, StudioError
 from app.services.identity import Identity
 from app.services.rows import note
-from app.services.studies import estimating, launching, planning
+from app.services.studies import estimating, explaining, launching
 from app.services.studies.estimating import StudyEstimate
 from app.services.studies.looking import progress
 from models import DatasetVersion, Study
@@ -34,7 +34,7 @@ def reproduce(session: Session, who: Identity, study: Study) -> Study:
 def estimate(session: Session, who: Identity, study: Study) -> StudyEstimate:
     """What reproducing it would take. Raises what reproducing it would raise."""
     spec, version = _as_it_was(session, who, study)
-    planned = planning.steps(spec, version)
+    planned = explaining.steps(session, spec, version)
     return estimating.of_steps(session, spec, version, planned, planned)
 
 
@@ -50,7 +50,7 @@ def _as_it_was(session: Session, who: Identity, study: Study) -> tuple[StudySpec
             f"Study {study.id} has no table, so there is nothing to reproduce.",
             hint="Try the jobs again that failed, or launch a new study.",
         )
-    spec = StudySpec.model_validate(study.spec)
+    spec = StudySpec.of_stored(study.spec)
     version = session.get_one(DatasetVersion, study.version_id)
     try:
         launching.need_an_audit(session, study)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from models import ExplanationItem, SyntheticSet
-from tests.lab import FAITHFULNESS, STABILITY, Lab
+from tests.lab import FAITHFULNESS, PLACES, STABILITY, Lab
 
 
 def test_a_dataset_says_what_is_in_it(web: Any, lab: Lab) -> None:
@@ -135,6 +135,7 @@ def test_an_explanation_says_whether_to_believe_it(web: Any, lab: Lab) -> None:
     (item,) = web.get(f"/api/v1/explanations/{lab.explanation}/items").json()["items"]
     assert item["faithfulness"] == {**FAITHFULNESS, "label": "ring"}
     assert item["stability"] == {**STABILITY, "label": "ring"}
+    assert item["places"] == {**PLACES, "label": "ring"}
     once = {"num_images": 1, "mean": 0.375, "least": 0.375, "greatest": 0.375}
     for found in (
         web.get(f"/api/v1/explanations/{lab.explanation}").json(),
@@ -147,9 +148,9 @@ def test_an_explanation_says_whether_to_believe_it(web: Any, lab: Lab) -> None:
 
 def test_an_explanation_from_before_that_was_measured_says_so(web: Any, lab: Lab) -> None:
     with web.app.state.database.write() as session:
-        session.execute(update(ExplanationItem).values(faithfulness=None, stability=None))
+        session.execute(update(ExplanationItem).values(faithfulness=None, stability=None, places=None))
     (item,) = web.get(f"/api/v1/explanations/{lab.explanation}/items").json()["items"]
-    assert (item["faithfulness"], item["stability"]) == (None, None)
+    assert (item["faithfulness"], item["stability"], item["places"]) == (None, None, None)
     summary = web.get(f"/api/v1/explanations/{lab.explanation}").json()["summary"]
     assert summary == dict.fromkeys(["deletion_auc", "insertion_auc", "overlap", "correlation"])
 

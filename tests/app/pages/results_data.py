@@ -1,5 +1,6 @@
 """Result rows for the tests of their pages: a real report of metrics, and an explanation with stored pictures."""
 
+import dataclasses
 import io
 from typing import Any
 
@@ -12,6 +13,7 @@ from app.core.images import encode_png
 from app.services.identity import Identity
 from models import Classifier, Explanation, ExplanationItem, Image, JobKind, JobState, Split
 from tests import factories
+from workers.ml.explanation.places import measure_places
 from workers.ml.metrics.classification import evaluate
 
 SIDE = 32
@@ -78,11 +80,12 @@ def explanation(
     *,
     num_images: int = 4,
     is_measured: bool = True,
+    shift: int = 0,
 ) -> Explanation:
     """The first test images explained; the first is classified wrongly, the others rightly.
 
-    Region k has the weight (k - 7) / 10 for class 0 and its opposite for class 1. is_measured: whether it says how far
-    it can be believed; it does not if it is older than that.
+    Region k - shift has the weight (k - 7) / 10 for class 0 and its opposite for class 1: the strongest stand at the edge, or, with
+    a shift of 8, in the middle. is_measured: whether it says how far it can be believed; it does not if it is older than that.
     """
     made_by = factories.job(session, who, JobKind.EXPLAIN, state=JobState.SUCCEEDED)
     row = Explanation(
@@ -93,15 +96,21 @@ def explanation(
     session.flush()
     query = select(Image).where(Image.version_id == classifier.version_id, Image.split == Split.TEST).limit(num_images)
     for index, image in enumerate(session.scalars(query)):
-        item = _item(row, image, index, storage)
+        item = _item(row, image, index, storage, shift)
         if is_measured:
             item.faithfulness, item.stability = faithfulness(item.predicted), stability(item.predicted)
+            weights = item.weights["classes"][item.predicted]["weights"]
+            picture = factories.drawing(image.label, image.id, SIDE)
+            places = measure_places(
+                picture_uint8=picture, segments=segments().astype(np.int64), weights=weights, label=item.predicted
+            )
+            item.places = dataclasses.asdict(places)
         session.add(item)
     session.flush()
     return row
 
 
-def _item(row: Explanation, image: Image, index: int, storage: Any) -> ExplanationItem:
+def _item(row: Explanation, image: Image, index: int, storage: Any, shift: int) -> ExplanationItem:
     num_classes = len(row.classes)
     predicted = image.label if index else (image.label + 1) % num_classes
     picture = factories.drawing(image.label, image.id, SIDE)
@@ -112,7 +121,7 @@ def _item(row: Explanation, image: Image, index: int, storage: Any) -> Explanati
             "label": k,
             "intercept": 0.5,
             "score": 0.8,
-            "weights": [[s, (s - 7) / 10 * (1 if k == 0 else -1)] for s in range(16)],
+            "weights": [[s, ((s + shift) % 16 - 7) / 10 * (1 if k == 0 else -1)] for s in range(16)],
         }
         for k in range(num_classes)
     ]

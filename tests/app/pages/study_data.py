@@ -7,17 +7,19 @@ from sqlalchemy.orm import Session
 
 from app.services import studies
 from app.services.identity import Identity
-from models import DatasetVersion, Evaluation, Job, JobKind, JobState, Study
+from models import Arm, DatasetVersion, Evaluation, Job, JobKind, JobState, Study
 from models.specs import StudySpec
 from tests import factories
 from tests.app.pages import results_data
 from tests.audit_data import audited
+from workers.jobs import study_explanations
 from workers.ml.metrics.arms import ArmPredictions
 from workers.ml.metrics.comparison import compare_arms
 
 SPEC: dict[str, Any] = {
     "architectures": ["tf_efficientnet_lite0"], "seeds": [0, 1], "sizes": [0.5, 1], "classifier": {"epochs": 1, "pretrained": False},
     "diffusion": {"preset": "tiny", "image_size": 32, "num_steps": 4},
+    "explanations": None,
 }  # fmt: skip
 
 
@@ -53,6 +55,21 @@ def with_tests(
             job.result = {
                 "evaluation_id": _evaluation(session, who, version, job, seed=1000 * seed + each.step.position).id
             }
+    session.flush()
+
+
+def with_explanations(session: Session, who: Identity, study: Study, storage: Any, *, num_images: int = 4) -> None:
+    """Its explanations are there: the network of real images looks at the middle, that of synthetic ones at the edge."""
+    version = session.get_one(DatasetVersion, study.version_id)
+    for each in studies.progress(session, study).steps:
+        if "explained_on" in each.step.cell:
+            shift = 0 if each.step.cell["arm"] == Arm.SYNTHETIC else 8
+            network = factories.classifier(session, who, version)
+            made = results_data.explanation(session, who, network, storage, num_images=num_images, shift=shift)
+            each.job.state, each.job.result = JobState.SUCCEEDED, {"explanation_id": made.id}
+    session.flush()
+    told = study_explanations.compare(session, storage, study, StudySpec.model_validate(study.spec))
+    study.answer = {**(study.answer or {}), "explanations": told}
     session.flush()
 
 

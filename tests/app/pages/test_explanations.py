@@ -9,6 +9,7 @@ from PIL import Image as Pillow
 from sqlalchemy import select, update
 
 from app.core.db import Database
+from app.core.images import read_segments
 from app.core.storage import Storage
 from app.pages import segments
 from app.services.identity import Identity
@@ -52,7 +53,7 @@ class TestSegments:
     def test_reads_more_than_256_segments(self) -> None:
         target = io.BytesIO()
         Pillow.fromarray(np.array([[0, 399]], dtype=np.uint16)).save(target, "PNG")
-        assert segments.read_segments(target.getvalue()).tolist() == [[0, 399]]
+        assert read_segments(target.getvalue()).tolist() == [[0, 399]]
 
 
 class TestList:
@@ -111,6 +112,23 @@ class TestWhetherItCanBeBelieved:
         page = web.get(f"/explanations/{explanation.id}").text
         assert "<dt>Overlap of the top 3</dt><dd>0.67</dd>" in page
         assert "LIME ran with the seeds 0, 1, 2" in page
+
+    def test_weight_at_the_edge_stands_beside_the_area(
+        self, web: Any, database: Database, explanation: Explanation, items: list[int]
+    ) -> None:
+        share, known = (
+            {"area": 0.36, "positive": 0.72, "absolute": 0.5},
+            web.get(f"/explanations/{explanation.id}").text,
+        )
+        assert "Where the weight lies" in known
+        with database.write() as session:
+            session.get_one(ExplanationItem, items[0]).places = {
+                "label": 1, "border": share, "corners": {**share, "positive": None}, "outside": None, "reason": "The picture fills the frame."
+            }  # fmt: skip
+        page = web.get(f"/explanations/{explanation.id}?item={items[0]}").text
+        assert '<td class="num">72 %</td><td class="num">36 %</td>' in page
+        assert "none speaks for it" in page
+        assert "cannot be told: the picture fills the frame." in page
 
     def test_means_over_all_images_have_their_number(
         self, web: Any, database: Database, explanation: Explanation, items: list[int]

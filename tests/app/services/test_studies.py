@@ -21,6 +21,7 @@ from tests.audit_data import audited
 SMALL: dict[str, Any] = {
     "architectures": ["resnet10t"], "seeds": [0, 1], "diffusion": {"preset": "tiny", "image_size": 16, "num_steps": 4},
     "classifier": {"epochs": 1, "pretrained": False, "input_size": 32, "batch_size": 4},
+    "explanations": None,
 }  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def pixels(studio: Studio, key: str) -> np.ndarray:
 
 def kept(items: list[ExplanationItem]) -> list[object]:
     return [
-        (item.image_id, item.weights, item.segments_sha256, item.overlay_sha256, item.probabilities, item.faithfulness, item.stability)
+        (item.image_id, item.weights, item.segments_sha256, item.overlay_sha256, item.probabilities, item.faithfulness, item.stability, item.places)
         for item in items
     ]  # fmt: skip
 
@@ -77,6 +77,24 @@ class TestWhatIsKept:
         items = explain(studio, spec_of(studio, classifier))
         labels = {image.id: image.label for image in studio.rows(select(Image))}
         assert [item.label for item in items] == [labels[item.image_id] for item in items]
+
+
+class TestWhereTheWeightLies:
+    def test_shares_of_the_predicted_class_stand_beside_those_of_the_area(
+        self, studio: Studio, classifier: Classifier
+    ) -> None:
+        for item in explain(studio, spec_of(studio, classifier)):
+            assert item.places is not None
+            assert item.places["label"] == item.predicted
+            weights = dict(item.weights["classes"][item.predicted]["weights"])
+            segments = pixels(studio, item.segments_sha256).astype(int)
+            frame = np.ones_like(segments, dtype=bool)
+            frame[3:-3, 3:-3] = False
+            spoken = {segment: max(weight, 0) for segment, weight in weights.items()}
+            inside = sum(weight * frame[segments == segment].mean() for segment, weight in spoken.items())
+            assert item.places["border"]["area"] == pytest.approx(frame.mean())
+            assert item.places["border"]["positive"] == pytest.approx(inside / sum(spoken.values()))
+            assert (item.places["outside"] is None) == bool(item.places["reason"])
 
 
 class TestWhetherItCanBeBelieved:

@@ -26,7 +26,7 @@ def launch(studio: Studio, **options: Any) -> int:
         spec = {
             "dataset_id": version.dataset_id, "architectures": ["resnet10t"], "seeds": [0, 1],
             "diffusion": {**TINY_NETWORK, "num_steps": 3}, "sampling": {"per_class": 6, "num_steps": 2}, "classifier": LEARN, "audit": QUICK,
-            "num_bootstrap": 200, **options,
+            "num_bootstrap": 200, "explanations": None, **options,
         }  # fmt: skip
         return studies.launch(session, studio.who, StudySpec.model_validate(spec)).id
 
@@ -54,6 +54,8 @@ def test_a_whole_study_ends_with_a_row_for_each_arm_and_size(studio: Studio) -> 
         numbers = session.execute(select(Classifier.train_on, Classifier.num_train_images).distinct()).all()
         looks = session.scalars(select(Opening)).all()
     assert {state for _, state, _ in found.values()} == {JobState.SUCCEEDED}, found
+    assert study.answer is not None
+    assert study.answer["explanations"] is None
     table = table_of(study)
     assert (table["architecture"], table["tested_on"], table["reference"]) == ("resnet10t", "own", "real_equal")
     assert [row["key"] for row in table["rows"]] == [
