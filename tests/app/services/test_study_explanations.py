@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 from app.core.db import Database
 from app.services import studies
 from app.services.identity import Identity
-from app.services.studies import estimating, planning
+from app.services.studies import comparing, estimating, planning
 from app.services.studies.explaining import chosen_images
-from models import DatasetVersion, Image, Job, JobKind, JobNeed, Split, Study, StudyStep
+from models import DatasetVersion, ExplanationItem, Image, Job, JobKind, JobNeed, Split, Study, StudyStep
 from models.specs import StudyExplanations, StudySpec
 from tests import factories
+from tests.app.pages import study_data
 
 SMALL: dict[str, Any] = {
     "architectures": ["resnet10t", "vgg11"], "arms": ["real_equal", "synthetic"], "seeds": [5, 6, 7], "sizes": [1, 2],
@@ -173,3 +174,20 @@ def test_options_are_checked_when_the_study_is_asked_for(version):
         spec_of(version, explanations={"num_segments": 100})
     with pytest.raises(ValidationError, match=r"explanations\.image_ids"):
         spec_of(version, explanations={"image_ids": [1]})
+
+
+def test_two_studies_are_compared_by_the_bytes_of_their_explanations(session, who, version, storage):
+    first = studies.launch(session, who, spec_of(version, seeds=[5]))
+    session.execute(update(Job).values(step_key=None))  # nothing of the first is used again
+    second = studies.launch(session, who, spec_of(version, seeds=[5]))
+    for study in (first, second):
+        study_data.with_explanations(session, who, study, storage)
+
+    def outcomes() -> list[str]:
+        return [each.outcome for each in comparing.files(session, first, second) if each.what == "explanations"]
+
+    assert outcomes() == ["same bytes"] * 2
+    item = session.scalars(select(ExplanationItem).order_by(ExplanationItem.id.desc())).first()
+    item.weights = {**item.weights, "num_samples": 1}
+    session.flush()
+    assert outcomes() == ["same bytes", "differs"]
