@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.pages.results import page_url
-from app.pages.study_tables import ARMS
 from app.services import explanations
+from app.services.studies.reporting.words import ARMS
 from models import Arm, DatasetVersion, Study
 
 FIGURES = {
