@@ -8,17 +8,9 @@ from sqlalchemy.orm import Session
 
 from app.pages.results import page_url
 from app.services import explanations
-from app.services.studies.reporting.words import ARMS
+from app.services.studies.reporting.words import ARMS, EXPLAINED
 from models import Arm, DatasetVersion, Study
 
-FIGURES = {
-    "deletion_auc": ("Deletion area", "small is good"),
-    "insertion_auc": ("Insertion area", "large is good"),
-    "border": ("Weight on the border", "of what speaks for the class"),
-    "corners": ("Weight in the corners", "of what speaks for the class"),
-    "outside": ("Weight outside the body", "of what speaks for the class"),
-    "stability": ("Overlap over LIME’s seeds", "1 is the same regions"),
-}
 IN_THE_TABLE = ("deletion_auc", "insertion_auc", "stability", "border", "outside")
 
 
@@ -102,7 +94,7 @@ def section(session: Session, study: Study) -> Section | None:
     said = [row.told["method"] for row in summary if row.told["p"] is not None]
     return Section(
         architecture=told["architecture"], seed=told["seed"], arms=[names[arm] for arm in arms],
-        heads=[FIGURES[name][0] for name in IN_THE_TABLE], reason=told["reason"],
+        heads=[EXPLAINED[name][0] for name in IN_THE_TABLE], reason=told["reason"],
         images=_images(session, told["images"], arms, classes, names), summary=summary, agreement=agreement,
         seed_overlap=[agreement["seed_overlap"][arm] for arm in arms] if agreement is not None else [],
         checks=[Check(names[arm], each["is_flagged"], each["sentence"]) for arm, each in told["shortcut"].items()],
@@ -111,7 +103,7 @@ def section(session: Session, study: Study) -> Section | None:
 
 
 def _figure(row: Mapping[str, Any], arms: Sequence[str]) -> FigureRow:
-    name, good = FIGURES[row["what"]]
+    name, good = EXPLAINED[row["what"]]
     return FigureRow(name, good, [row["values"][arm] for arm in arms], row)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from markupsafe import escape
 from phantom import specfile
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -23,7 +24,7 @@ from app.services.studies import looking, reporting, reproducing
 from models import Audit, Checkpoint, DatasetVersion, ExplanationItem, Image, Job, JobState, Split, Study, SyntheticSet
 from models.specs import StudySpec
 from tests import factories, health_data
-from tests.app.pages import results_data, study_data
+from tests.app.pages import study_data
 
 STUDIO = "http://studio.example"
 
@@ -45,6 +46,12 @@ def answered(
     study = study_data.launched(session, who, version, **options)
     study_data.with_tests(session, who, study, but=but, storage=storage)
     study_data.answered(session, study)
+    return study
+
+
+def explained(session: Session, who: Identity, version: DatasetVersion, storage: Storage) -> Study:
+    study = answered(session, who, version, storage, explanations={"num_images": 4})
+    study_data.with_explanations(session, who, study, storage)
     return study
 
 
@@ -204,8 +211,7 @@ class TestPictures:
     def test_of_patients_are_left_out_when_asked_and_nothing_else_changes(
         self, session: Session, who: Identity, version: DatasetVersion, storage: Storage
     ) -> None:
-        study = answered(session, who, version, storage)
-        explained(session, who, version, study, storage)
+        study = explained(session, who, version, storage)
         with_all, without = gather(session, study), gather(session, study, real_images=False)
         assert all(not picture.is_real for picture in without.pictures())
         assert without.about.num_real_images == 0
@@ -220,68 +226,49 @@ class TestPictures:
         assert not set(real) & set(json.dumps(json.loads(without.to_json())).split('"'))
 
 
-def explained(
-    session: Session, who: Identity, version: DatasetVersion, study: Study, storage: Storage
-) -> dict[str, Any]:
-    """LIME over two arms of the study, as its answer has it."""
-    items: dict[str, list[ExplanationItem]] = {}
-    for arm in ("real_equal", "synthetic"):
-        made = results_data.explanation(
-            session, who, factories.classifier(session, who, version), storage, num_images=2
-        )
-        items[arm] = list(session.scalars(select(ExplanationItem).where(ExplanationItem.explanation_id == made.id)))
-    images = [
-        {
-            "image_id": items["real_equal"][place].image_id, "label": 0, "predicted": {"real_equal": 0, "synthetic": 1},
-            "items": {arm: found[place].id for arm, found in items.items()}, "overlap": 0.25, "correlation": 0.5,
-            "deletion_auc": {"real_equal": 0.21, "synthetic": 0.32}, "insertion_auc": {"real_equal": 0.7, "synthetic": 0.6},
-            "stability": {"real_equal": 0.9, "synthetic": None}, "border": {"real_equal": {"share": 0.11}}, "outside": {"real_equal": None},
-        }
-        for place in range(2)
-    ]  # fmt: skip
-    told = {
-        "architecture": "tf_efficientnet_lite0", "arms": ["real_equal", "synthetic"], "seed": 0, "images": images,
-        "summary": [{"what": "Deletion", "difference": 0.11, "low": 0.05, "high": 0.17, "p": 0.01, "method": "Paired by image."}],
-        "shortcut": {"synthetic": {"is_flagged": True, "sentence": "It looks at the border."}},
-    }  # fmt: skip
-    study.answer = {**(study.answer or {}), "explanations": told}
-    session.flush()
-    return told
-
-
 class TestLime:
     def test_shows_both_arms_of_each_image_with_their_figures(
         self, session: Session, who: Identity, version: DatasetVersion, storage: Storage
     ) -> None:
-        study = answered(session, who, version, storage)
-        explained(session, who, version, study, storage)
+        study = explained(session, who, version, storage)
         report = gather(session, study)
-        first = report.lime.images[0]
-        assert [(arm.name, arm.predicted) for arm in first.arms] == [
-            ("Real, equal budget", "disc"),
-            ("Synthetic", "ring"),
+        told = (study.answer or {})["explanations"]
+        image, first = told["images"][0], report.lime.images[0]
+        assert [arm.name for arm in first.arms] == report.lime.arms == ["Real, equal budget", "Synthetic"]
+        assert first.arms[1].figures[:2] == [
+            ("Deletion area", image["deletion_auc"]["synthetic"], None),
+            ("Insertion area", image["insertion_auc"]["synthetic"], None),
         ]
-        assert first.arms[0].figures == [
-            ("Deletion", 0.21),
-            ("Insertion", 0.7),
-            ("Stability", 0.9),
-            ("Border, share", 0.11),
-        ]
-        assert first.arms[1].figures[-1] == ("Stability", None)
+        border = image["border"]["synthetic"]
+        assert first.arms[1].figures[3] == ("Weight on the border", border["positive"], border["area"])
         html = reporting.render(report, storage, in_studio=False).html
-        for words in ("It looks at the border.", "Paired by image.", "+0.110", "stability not measured"):
-            assert words in html
+        row = next(each for each in told["summary"] if each["what"] == "border")
+        for words in (
+            f"{row['difference']:+.3f}",
+            row["method"],
+            told["shortcut"]["synthetic"]["sentence"],
+            report.lime.agreement,
+        ):
+            assert str(escape(words)) in html
+        assert f"{told['agreement']['overlap']:.2f}" in report.lime.agreement
 
     def test_of_deleted_explanations_leaves_the_figures(
         self, session: Session, who: Identity, version: DatasetVersion, storage: Storage
     ) -> None:
-        study = answered(session, who, version, storage)
-        explained(session, who, version, study, storage)
+        study = explained(session, who, version, storage)
         for item in session.scalars(select(ExplanationItem)):
             session.delete(item)
         session.flush()
         arm = gather(session, study).lime.images[0].arms[0]
-        assert (arm.overlay, arm.link, arm.figures[0]) == (None, None, ("Deletion", 0.21))
+        assert (arm.overlay, arm.link, arm.figures[0][0]) == (None, None, "Deletion area")
+        assert arm.figures[0][1] is not None
+
+    def test_that_could_not_be_compared_say_why(
+        self, session: Session, who: Identity, version: DatasetVersion, storage: Storage
+    ) -> None:
+        study = answered(session, who, version, storage)
+        study.answer = {**(study.answer or {}), "explanations": {"reason": "An explanation failed: memory ran out."}}
+        assert gather(session, study).lime.missing == "An explanation failed: memory ran out."
 
 
 class TestRecord:

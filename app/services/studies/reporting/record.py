@@ -10,18 +10,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import VERSION
+from app.services.prepare import MADE
 from app.services.studies.launching import RESULTS
 from app.services.studies.looking import Progress
 from app.services.studies.looking import Step as FoundStep
 from app.services.studies.reporting.document import Record, Step
 from app.services.studies.reporting.values import Link
 from app.services.studies.reporting.words import number
-from models import Audit, Base, Checkpoint, Classifier, Evaluation, Study, SyntheticSet, Worker
+from models import Audit, Base, Checkpoint, Classifier, Evaluation, Explanation, Study, SyntheticSet, Worker
 
-MADE: dict[str, type[Any]] = {
-    "checkpoint_id": Checkpoint, "synthetic_set_id": SyntheticSet, "audit_id": Audit, "classifier_id": Classifier,
-    "evaluation_id": Evaluation,
-}  # fmt: skip
 PACKAGES = (
     "torch", "torchvision", "diffusers", "timm", "lime", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "safetensors",
     "SQLAlchemy", "celery",
@@ -55,11 +52,11 @@ def _made(session: Session, so_far: Progress) -> dict[tuple[str, int], Base]:
     for each in so_far.steps:
         if (made := _result_id(each)) is not None:
             ids.setdefault(RESULTS[each.job.kind], set()).add(made)
-    return {
-        (option, row.id): row
-        for option, wanted in ids.items()
-        for row in session.scalars(select(MADE[option]).where(MADE[option].id.in_(wanted)))
-    }
+    found: dict[tuple[str, int], Base] = {}
+    for option, wanted in ids.items():
+        table: Any = MADE[option]
+        found |= {(option, row.id): row for row in session.scalars(select(table).where(table.id.in_(wanted)))}
+    return found
 
 
 def _step(found: FoundStep, made: dict[tuple[str, int], Base]) -> Step:
@@ -90,7 +87,7 @@ def _about(row: Base | None) -> str:
             return "" if row.num_flagged is None else f"{number(row.num_flagged, 'image')} flagged"
         case Classifier():
             return f"{number(row.num_train_images, 'training image')}, epoch {row.best_epoch}"
-        case Evaluation():
+        case Evaluation() | Explanation():
             return number(row.num_images, "image")
         case _:
             return ""

@@ -82,12 +82,13 @@ class Privacy:
 
 @dataclass(frozen=True)
 class LimeArm:
-    """One arm's explanation of an image. figures: (name, value); overlay: None if real images are left out."""
+    """One arm's explanation of an image. figures: (name, value, and of a share what an even spread would give); overlay:
+    None if real images are left out."""
 
     name: str
     predicted: str
     overlay: Picture | None
-    figures: list[tuple[str, float | None]]
+    figures: list[tuple[str, float | None, float | None]]
     link: Link | None
 
 
@@ -103,17 +104,33 @@ class LimeImage:
 
 @dataclass(frozen=True)
 class LimeSummary:
+    """A figure's mean over the images, by arm; difference: second arm minus first; n: images."""
+
     what: str
+    good: str
+    values: list[float | None]
     difference: Figure
-    p: float | None
-    method: str
+    p_holm: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class LimeCheck:
+    """Of one arm; is_flagged: None where too few images can tell."""
+
+    arm: str
+    is_flagged: bool | None
+    sentence: str
 
 
 @dataclass(frozen=True)
 class Lime:
     about: str = ""
+    arms: list[str] = field(default_factory=list)
     summary: list[LimeSummary] = field(default_factory=list)
-    shortcuts: list[tuple[str, bool, str]] = field(default_factory=list)  # arm, whether it is flagged, sentence
+    agreement: str = ""
+    methods: list[str] = field(default_factory=list)
+    checks: list[LimeCheck] = field(default_factory=list)
     images: list[LimeImage] = field(default_factory=list)
     left_out: str = ""
     missing: str = ""

@@ -19,6 +19,15 @@ METRICS = {
     "macro_precision": "Precision", "macro_recall": "Recall", "ece": "ECE", "kid": "KID", "fid": "FID", "ms_ssim": "MS-SSIM",
 }  # fmt: skip
 
+EXPLAINED = {  # figures of explanations: (name, what is good)
+    "deletion_auc": ("Deletion area", "small is good"),
+    "insertion_auc": ("Insertion area", "large is good"),
+    "border": ("Weight on the border", "of what speaks for the class"),
+    "corners": ("Weight in the corners", "of what speaks for the class"),
+    "outside": ("Weight outside the body", "of what speaks for the class"),
+    "stability": ("Overlap over LIME’s seeds", "1 is the same regions"),
+}
+
 
 def arm_name(arm: str, size: float | None) -> str:
     """Synthetic × 2; the sign and the number stay on one line."""
