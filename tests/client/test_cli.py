@@ -170,7 +170,7 @@ def test_a_job_that_fails_is_exit_code_1(run: Run, worker: Runner, tmp_path: Pat
 
 def test_sets_download(run: Run, lab: Lab, tmp_path: Path) -> None:
     done = run("sets", "download", lab.synthetic_set, "out")
-    assert (done.returncode, done.stdout) == (0, "11 files in out\n")
+    assert (done.returncode, done.stdout) == (0, "12 files in out\n")
     assert (tmp_path / "out" / "metadata.jsonl").exists()
     assert str(lab.synthetic_set) in run("sets", "list").stdout
 
