@@ -98,12 +98,16 @@ def cancel(study: StudyDep, session: SessionDep, who: IdentityDep) -> Response:
 def extend(
     study: StudyDep, session: SessionDep, who: IdentityDep,
     architectures: Annotated[str, Form(max_length=2000)] = "", seeds: Annotated[str, Form(max_length=500)] = "",
+    sizes: Annotated[str, Form(max_length=500)] = "",
 ) -> Response:  # fmt: skip
     try:
-        further = numbers("Seeds", seeds, int) if seeds.strip() else []
+        further: dict[str, list[float]] = {
+            "seeds": numbers("Seeds", seeds, int) if seeds.strip() else [],
+            "sizes": numbers("Sizes", sizes, float) if sizes.strip() else [],
+        }
     except ValueError as error:
         raise BadInputError(str(error)) from error
-    asked = {"architectures": architectures.replace(",", " ").split(), "seeds": further}
+    asked = {"architectures": architectures.replace(",", " ").split(), **further}
     studies.extend(session, who, study, asked)
     return RedirectResponse(f"/studies/{study.id}", 303)
 

@@ -16,7 +16,7 @@ from app.core.lights import NOT_AUDITED, NOT_RELEASABLE, OVERRIDDEN, RELEASABLE,
 from app.services import audits, studies, synthetic_sets
 from app.services.identity import Identity
 from app.services.rows import note
-from app.services.studies.planning import AUDIT
+from app.services.studies.planning import AUDITS
 from models import Audit, DatasetVersion, Job, Release, Study, StudyStep, SyntheticSet, db_now
 
 LEAST_REASON, LONGEST_REASON = 10, 2000
@@ -181,7 +181,7 @@ def _utility(session: Session, synthetic_set: SyntheticSet) -> tuple[int | None,
         select(Study, learnt)
         .join(StudyStep, StudyStep.study_id == Study.id)
         .join(Job, Job.id == StudyStep.job_id)
-        .where(StudyStep.name == AUDIT, learnt.in_([synthetic_set.id, *filtered]))
+        .where(AUDITS, learnt.in_([synthetic_set.id, *filtered]))
     )
     for study, set_id in session.execute(query.order_by(Study.id.desc())):
         if studies.progress(session, study).state == "succeeded":

@@ -232,7 +232,10 @@ class Study(Result):
         return target
 
     def extend(self, **more: Any) -> Study:
-        """Add architectures, seeds, sizes, arms or external datasets ({name: dataset or options})."""
+        """Add architectures, seeds, sizes, arms or external datasets ({name: dataset or options}).
+
+        What is there stays. A size above the largest draws the images that are missing, and audits the larger set by itself.
+        """
         if "external" in more:
             more["external"] = external_tests(more["external"])
         self.data = self._transport.post(f"/api/v1/studies/{self.id}/extend", more)

@@ -49,6 +49,14 @@ class Sampling(Spec):
             json_schema_extra=more(unit="parts"),
         ),
     ] = 1
+    synthetic_set_id: Annotated[
+        int | None,
+        Field(
+            description="Set that this one continues: drawn by the same checkpoint with the same seed, guidance, sampler and steps. "
+            "Its images are taken over, and only those it lacks are drawn.",
+            json_schema_extra={"hidden": True},
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def says_how_many(self) -> Self:

@@ -1,8 +1,8 @@
 """Draw the images of a sampling, or of one part of it, and keep them in storage.
 
 Image k of class c depends on nothing but the checkpoint, its class, the seed, its index (app/core/drawing.py) and the
-sampler's options. So a set of 100 images of a class begins with the set of 50, whatever the other classes are, and any
-number of attempts, parts or workers draw the same. What is drawn is noted batch by batch and never drawn again.
+sampler's options. So a set of 100 images of a class begins with the set of 50, whatever the other classes are, and may
+continue it; any number of attempts, parts or workers draw the same. What is drawn is noted batch by batch and never drawn again.
 """
 
 import functools
@@ -13,14 +13,17 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import select
 
 from app.core.drawing import CLASS_STRIDE, Request
 from app.core.images import Uint8, encode_png
+from models import SyntheticImage
 from models.specs import Sampling
 from workers.context import JobContext
 from workers.jobs import notes
 from workers.jobs.pace import Pace
 from workers.jobs.problems import explained
+from workers.jobs.sample_joining import show_first
 from workers.jobs.sample_set import Drawn, Origin
 from workers.jobs.sheets import MOST_COLUMNS, publish_sheet
 from workers.ml.diffusion.sampling import SampledBatch, sample_images
@@ -43,12 +46,27 @@ class Drawing:
 
 def draw(context: JobContext, spec: Sampling, origin: Origin, requests: list[Request]) -> list[Drawn]:
     """Draw the images asked for, or as many as there are when a person asks to stop, in the order of `requests`."""
-    drawn = drawn_before(context)
+    taken, before = taken_over(context, spec), drawn_before(context)
+    drawn = taken | before
+    if taken and not before:
+        show_first(context, [taken[each.index] for each in requests if each.index in taken], origin)
     with explained(lower="batch_size"):
         denoiser = load_denoiser(context.storage.path(origin.checkpoint_sha256), device=context.device)
         job = Drawing(context, spec, origin, denoiser, drawn)
         _draw(job, requests)
     return [job.drawn[request.index] for request in requests if request.index in job.drawn]
+
+
+def taken_over(context: JobContext, spec: Sampling) -> dict[int, Drawn]:
+    """The images of the set that this one continues, by index: the same that would be drawn. Rejected ones are among them."""
+    if spec.synthetic_set_id is None:
+        return {}
+    query = select(SyntheticImage.index, SyntheticImage.label, SyntheticImage.stored_sha256)
+    with context.database.read() as session:
+        rows = session.execute(query.where(SyntheticImage.set_id == spec.synthetic_set_id)).all()
+    found = {index: Drawn(index, label, sha256) for index, label, sha256 in rows if context.storage.exists(sha256)}
+    context.log(f"{len(found):,} images are those of synthetic set {spec.synthetic_set_id}; they are not drawn again.")
+    return found
 
 
 def drawn_before(context: JobContext) -> dict[int, Drawn]:

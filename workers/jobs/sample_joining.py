@@ -29,7 +29,7 @@ def join(context: JobContext, requests: list[Request], origin: Origin) -> list[D
     if len(images) < len(requests):
         context.log(f"Only {len(images):,} of {len(requests):,} images were drawn: parts were stopped early, as asked.")
     _need_files(context, images, total=len(requests))
-    _show(context, images, origin)
+    show_first(context, images, origin)
     return images
 
 
@@ -54,7 +54,7 @@ def _need_files(context: JobContext, images: list[Drawn], *, total: int) -> None
         raise ConflictError(f"{gone:,} of {len(images):,} images of its parts are no longer in storage.", hint=AGAIN)
 
 
-def _show(context: JobContext, images: list[Drawn], origin: Origin) -> None:
+def show_first(context: JobContext, images: list[Drawn], origin: Origin) -> None:
     """Show the first images, a row for each class, as long as every class has as many."""
     labels = range(len(origin.classes))
     first = [list(islice((each for each in images if each.label == label), MOST_COLUMNS)) for label in labels]

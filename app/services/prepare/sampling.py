@@ -9,10 +9,12 @@ from app.core.errors import BadInputError
 from app.services import checkpoints
 from app.services.identity import Identity
 from app.services.prepare.needs import listed
-from models import Checkpoint, DatasetVersion
+from app.services.rows import owned
+from models import Checkpoint, DatasetVersion, SyntheticSet
 from models.specs import SampleSpec
 
 MOST_IMAGES = 1_000_000  # of one synthetic set
+RECIPE = ("checkpoint_id", "seed", "guidance", "sampler", "num_steps")  # what decides how image k of a class looks
 
 
 def sample(session: Session, who: Identity, spec: SampleSpec) -> tuple[SampleSpec, str]:
@@ -23,6 +25,8 @@ def sample(session: Session, who: Identity, spec: SampleSpec) -> tuple[SampleSpe
             f"counts names {listed(unknown)}; checkpoint {checkpoint.id} draws {listed(checkpoint.classes)}.",
             errors=[{"pointer": f"/counts/{name}", "detail": "is not a class of the checkpoint"} for name in unknown],
         )
+    if spec.synthetic_set_id is not None:
+        _need_the_same_recipe(spec, owned(session, who, SyntheticSet, spec.synthetic_set_id, noun="synthetic set"))
     counts = drawing.counts_of(spec, checkpoint.classes)
     need_as_many_blocks(spec, counts, pointer="/num_parts")
     total = sum(counts)
@@ -36,6 +40,19 @@ def sample(session: Session, who: Identity, spec: SampleSpec) -> tuple[SampleSpe
     )
     title = f"{total:,} images of {naming.shortened(dataset)} from checkpoint {checkpoint.id}"
     return spec.model_copy(update={"name": name}), title
+
+
+def _need_the_same_recipe(spec: SampleSpec, continued: SyntheticSet) -> None:
+    """BadInputError unless the set holds the very images that this sampling would draw."""
+    had, asked = continued.spec, spec.model_dump(mode="json")
+    other = [name for name in RECIPE if had.get(name) != asked[name]]
+    if other:
+        differ = ", ".join(f"{name} is {had.get(name)} there and {asked[name]} here" for name in other)
+        raise BadInputError(
+            f"Synthetic set {continued.id} cannot be continued, since its images are others: {differ}.",
+            hint="Ask for the options of that set, or leave synthetic_set_id out.",
+            errors=[{"pointer": "/synthetic_set_id", "detail": f"differs in {', '.join(other)}"}],
+        )
 
 
 def _learnt_by(session: Session, checkpoint: Checkpoint) -> str:

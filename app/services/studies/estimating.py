@@ -58,7 +58,7 @@ def _step(session: Session, spec: StudySpec, version: DatasetVersion, step: Plan
     if step.kind == JobKind.SAMPLE:
         stand = Stand(checkpoint=_checkpoint(diffusion, version))
     elif "synthetic_set_id" in step.needs:
-        stand = Stand(synthetic_set=_synthetic_set(spec, version))
+        stand = Stand(synthetic_set=_synthetic_set(spec, version, size=step.cell.get(planning.DRAWN)))
     if step.kind == JobKind.AUDIT_SET:
         stand = Stand(synthetic_set=stand.synthetic_set, checkpoint=_checkpoint(diffusion, version))
     if step.kind in (JobKind.EVALUATE, JobKind.EXPLAIN):
@@ -73,8 +73,8 @@ def _checkpoint(diffusion: TrainDiffusionSpec, version: DatasetVersion) -> Check
     )  # fmt: skip
 
 
-def _synthetic_set(spec: StudySpec, version: DatasetVersion) -> SyntheticSet:
-    counts = planning.synthetic_counts(spec, version)
+def _synthetic_set(spec: StudySpec, version: DatasetVersion, *, size: float | None) -> SyntheticSet:
+    counts = planning.synthetic_counts(spec, version, size=size)
     return SyntheticSet(
         counts=counts, num_images=sum(counts.values()), version_id=version.id, classes=version.classes, channels=version.channels,
         image_size=spec.diffusion_spec().image_size,

@@ -1,7 +1,7 @@
 """Which test images a study explains: spread over the classes and patients, chosen by a fixed draw that sees no prediction."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 
 from sqlalchemy import func, select
@@ -15,9 +15,9 @@ from models.specs import StudySpec
 DRAW = 0  # another number draws other images
 
 
-def steps(session: Session, spec: StudySpec, version: DatasetVersion) -> list[Planned]:
-    """Every step of the study but the summary, with its explanations."""
-    return planning.steps(spec, version, image_ids=chosen_images(session, spec, version))
+def steps(session: Session, spec: StudySpec, version: DatasetVersion, *, drawn: Sequence[float] = ()) -> list[Planned]:
+    """Every step of the study but the summary, with its explanations. drawn: as `planning.steps` takes it."""
+    return planning.steps(spec, version, image_ids=chosen_images(session, spec, version), drawn=drawn)
 
 
 def chosen_images(session: Session, spec: StudySpec, version: DatasetVersion) -> list[int]:

@@ -1,6 +1,6 @@
 """Turn a study's plan into jobs, taking those that are there already, and extend it without doing anything twice."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -66,24 +66,29 @@ def launch(session: Session, who: Identity, spec: StudySpec) -> Study:
 def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, Any]) -> Study:
     """Add architectures, seeds, sizes, arms or external datasets to a study; what is there stays as it is.
 
-    asked: {option: further values}. Raises BadInputError for any other option, and ConflictError for a size above the largest,
-    since then other images would be drawn.
+    A size above the largest is drawn as a further set, which continues the one that is there.
+    asked: {option: further values}. Raises BadInputError for any other option.
     """
     spec = StudySpec.of_stored(study.spec)
     need_an_audit(session, study)
     wider = _checked({**spec.model_dump(mode="json"), **_widened(spec, asked)})
-    if max(wider.sizes) > max(spec.sizes) and any(arm in SIZED for arm in spec.arms):
-        raise ConflictError(
-            f"The largest size of study {study.id} is {max(spec.sizes):g}; {max(wider.sizes):g} would need other synthetic images.",
-            hint="Launch a new study with that size; it uses again what stays the same.",
-        )
+    drawn = drawn_sizes(session, study)
+    if drawn and drawn[-1] < max(wider.sizes) and any(arm in SIZED for arm in wider.arms):
+        drawn.append(max(wider.sizes))
     version = session.get_one(DatasetVersion, study.version_id)
     check(session, who, wider, version)
     wider = wider.model_copy(update={"external": _external(session, who, wider)})
     study.spec = wider.model_dump(mode="json")
     note(session, who, "extend", study)
-    add_steps(session, who, study, wider, version)
+    add_steps(session, who, study, wider, version, drawn=drawn)
     return study
+
+
+def drawn_sizes(session: Session, study: Study) -> list[float]:
+    """The sizes of the study's synthetic sets, ascending: one, unless it was extended by larger ones; none where it draws none."""
+    steps = session.scalars(select(StudyStep).where(StudyStep.study_id == study.id, planning.DRAWS))
+    largest = max(StudySpec.of_stored(study.spec).sizes)  # of a study from before steps said it
+    return sorted(float(step.cell.get(planning.DRAWN, largest)) for step in steps)
 
 
 def need_an_audit(session: Session, study: Study) -> None:
@@ -178,13 +183,21 @@ def _paper_version(session: Session, who: Identity, version: DatasetVersion) -> 
     return made
 
 
-def add_steps(session: Session, who: Identity, study: Study, spec: StudySpec, version: DatasetVersion) -> None:
+def add_steps(
+    session: Session,
+    who: Identity,
+    study: Study,
+    spec: StudySpec,
+    version: DatasetVersion,
+    *,
+    drawn: Sequence[float] = (),
+) -> None:
     """Write down the steps that the study does not have yet, and the summary that follows all of them.
 
     A study that reproduces another takes nothing over, now or when it is extended, and that one takes nothing of its: else
-    they would be compared with themselves.
+    they would be compared with themselves. drawn: as `planning.steps` takes it.
     """
-    planned = explaining.steps(session, spec, version)
+    planned = explaining.steps(session, spec, version, drawn=drawn)
     apart = _jobs_of_reproductions(session, study)
     keys = planning.step_keys(planned)
     jobs: dict[str, Job] = {
@@ -250,7 +263,9 @@ def _is_there(session: Session, job: Job) -> bool:
         return False
     if job.kind not in (JobKind.SAMPLE, JobKind.AUDIT_SET):
         return True
-    sets = {result["synthetic_set_id"], job.spec.get("synthetic_set_id", result["synthetic_set_id"])}
+    sets = {result["synthetic_set_id"]}
+    if job.kind == JobKind.AUDIT_SET and "synthetic_set_id" in job.spec:
+        sets.add(job.spec["synthetic_set_id"])
     if any(session.get(SyntheticSet, set_id) is None for set_id in sets):
         return False
     rejected = select(SyntheticImage.id).where(SyntheticImage.set_id.in_(sets), SyntheticImage.mark == Mark.REJECTED)

@@ -11,8 +11,8 @@ from app.core.errors import ConflictError
 from app.services.identity import Identity
 from app.services.paging import Page, page
 from app.services.rows import note, owned
-from app.services.studies.planning import AUDIT
-from models import FINISHED, Audit, Dataset, DatasetVersion, Evaluation, Job, JobState, Study, StudyStep
+from app.services.studies.planning import DRAWN
+from models import FINISHED, Audit, Dataset, DatasetVersion, Evaluation, Job, JobKind, JobState, Study, StudyStep
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,13 @@ def progress(session: Session, study: Study) -> Progress:
 
 
 def audit_of(session: Session, so_far: Progress) -> Audit | None:
-    """The audit of the synthetic images that the study's classifiers learn; None: it has not ended, or was deleted."""
-    step = next((each for each in so_far.steps if each.step.name == AUDIT), None)
-    made = (step.job.result or {}).get("audit_id") if step is not None else None
-    return session.get(Audit, made) if made is not None else None
+    """The audit of the synthetic images that the study's classifiers learn, of the largest set that has one; None: none has
+    ended, or it was deleted."""
+    ended = [each for each in so_far.steps if each.job.kind == JobKind.AUDIT_SET and each.job.result]
+    if not ended:
+        return None
+    largest = max(ended, key=lambda each: float(each.step.cell.get(DRAWN, 0)))
+    return session.get(Audit, (largest.job.result or {}).get("audit_id", 0))
 
 
 def preliminary(session: Session, so_far: Progress) -> dict[str, dict[str, Any]]:

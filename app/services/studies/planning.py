@@ -6,17 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import or_
+
 from app.core import naming
-from models import Arm, DatasetVersion, JobKind, Split, TrainOn
+from models import Arm, DatasetVersion, JobKind, Split, StudyStep, TrainOn
 from models.specs import EvaluateSpec, ExplainSpec, StudySpec, TrainClassifierSpec, TrainDiffusionSpec
 from models.specs.audit import mirrors_of
 from models.specs.study import EXPLAINED_SEEDS, SIZED, explained_arms
 
 DIFFUSION, SAMPLES, AUDIT = "diffusion", "samples", "audit"
+DRAWN = "drawn"  # in the cell of a step that draws or audits: the size of its set
 OWN, SYNTHETIC = "own", "synthetic"  # what a classifier is tested on, beside the names of external datasets
 NOT_IN_KEY = {
     "name", "dataset_id", "num_parts",
 }  # fmt: skip  # a version says more than its dataset; names and parts change no result
+DRAWS = or_(StudyStep.name == SAMPLES, StudyStep.name.startswith(f"{SAMPLES}/"))
+AUDITS = or_(StudyStep.name == AUDIT, StudyStep.name.startswith(f"{AUDIT}/"))
+CONTINUED = (JobKind.SAMPLE, "synthetic_set_id")  # nor does the set whose images are taken over, not drawn again
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,15 @@ class Planned:
     cell: dict[str, Any] = field(default_factory=dict)
 
 
-def steps(spec: StudySpec, version: DatasetVersion, *, image_ids: Sequence[int] = ()) -> list[Planned]:
-    """Every step but the summary, each after those it needs. image_ids: the test images to explain."""
-    planner = _Planner(spec, version)
+def steps(
+    spec: StudySpec, version: DatasetVersion, *, image_ids: Sequence[int] = (), drawn: Sequence[float] = ()
+) -> list[Planned]:
+    """Every step but the summary, each after those it needs.
+
+    image_ids: the test images to explain. drawn: the sizes of the synthetic sets, each of which continues the one before,
+    where the study was extended by larger sizes; one set of the largest size, if not given.
+    """
+    planner = _Planner(spec, version, sorted(drawn) or [max(spec.sizes)])
     planned = [*planner.drawing()]
     for cell in cells(spec):
         planned += planner.of_cell(cell)
@@ -55,8 +67,12 @@ def step_keys(planned: Sequence[Planned]) -> dict[str, str]:
     """Of each step by name: a hash of its kind, its options and the keys of what it needs. Equal keys, equal results."""
     keys: dict[str, str] = {}
     for step in planned:
-        options = {name: value for name, value in step.draft.items() if name not in NOT_IN_KEY}
-        needs = {option: keys[needed] for option, needed in step.needs.items()}
+        options = {
+            name: value
+            for name, value in step.draft.items()
+            if name not in NOT_IN_KEY and (step.kind, name) != CONTINUED
+        }
+        needs = {option: keys[needed] for option, needed in step.needs.items() if (step.kind, option) != CONTINUED}
         text = json.dumps([str(step.kind), options, needs], sort_keys=True)
         keys[step.name] = hashlib.sha256(text.encode()).hexdigest()
     return keys
@@ -68,50 +84,65 @@ def budget(spec: StudySpec, version: DatasetVersion) -> dict[str, int]:
     return {name: max(1, round(version.counts.get(name, {}).get(Split.TRAIN, 0) * share)) for name in version.classes}
 
 
-def synthetic_counts(spec: StudySpec, version: DatasetVersion) -> dict[str, int]:
-    """How many images of each class are drawn: enough for the largest size."""
+def synthetic_counts(spec: StudySpec, version: DatasetVersion, *, size: float | None = None) -> dict[str, int]:
+    """How many images of each class the set of a size has; of the largest size, if none is given."""
     sample = spec.sample_spec()
     if {"per_class", "counts"} & set(spec.sampling):
         base = {name: (sample.counts or {}).get(name, sample.per_class or 0) for name in version.classes}
     else:
         base = budget(spec, version)
-    return {name: max(1, round(number * max(spec.sizes))) if number else 0 for name, number in base.items()}
+    size = max(spec.sizes) if size is None else size
+    return {name: max(1, round(number * size)) if number else 0 for name, number in base.items()}
 
 
 class _Planner:
-    def __init__(self, spec: StudySpec, version: DatasetVersion) -> None:
-        self._spec, self._version = spec, version
+    def __init__(self, spec: StudySpec, version: DatasetVersion, drawn: Sequence[float]) -> None:
+        self._spec, self._version, self._drawn = spec, version, drawn
         self._diffusion: TrainDiffusionSpec = spec.diffusion_spec(version_id=version.id)
         self._dataset = naming.shortened(version.dataset.name)
         classifier = spec.classifier_spec()
         self._steps_per_epoch = max(2, round(sum(budget(spec, version).values()) / classifier.batch_size))
 
     def drawing(self) -> Iterator[Planned]:
-        """The diffusion training, its samples, and their audit, which leaves the copies out; where an arm needs them."""
+        """The diffusion training, its samples, and their audit, which leaves the copies out; where an arm needs them.
+
+        Each further set continues the one before.
+        """
         if not any(arm in SIZED or arm == Arm.SYNTHETIC_TEST for arm in self._spec.arms):
             return
-        diffusion, counts = self._diffusion, synthetic_counts(self._spec, self._version)
+        diffusion = self._diffusion
         yield Planned(
             DIFFUSION, JobKind.TRAIN_DIFFUSION, diffusion.model_dump(mode="json", exclude={"kind"}),
             f"Diffusion on {self._dataset}: {diffusion.preset}, {diffusion.image_size} px, {diffusion.num_steps:,} steps",
         )  # fmt: skip
+        continued: dict[str, str] = {}
+        for size in self._drawn:
+            samples = self._samples(size, continued)
+            yield samples
+            yield self._audit(size, samples.name)
+            continued = {"synthetic_set_id": samples.name}
+
+    def _samples(self, size: float, continued: Mapping[str, str]) -> Planned:
+        counts = synthetic_counts(self._spec, self._version, size=size)
         total = sum(counts.values())
         name = f"{self._dataset}, {total:,} images, seed {self._spec.sample_spec().seed}"
         sample = self._spec.sample_spec(per_class=None, counts=counts, name=name)
-        draft = sample.model_dump(mode="json", exclude={"kind", "checkpoint_id"})
-        yield Planned(
-            SAMPLES, JobKind.SAMPLE, draft, f"{total:,} images of {self._dataset}", {"checkpoint_id": DIFFUSION}
-        )
-        yield self._audit()
+        draft = sample.model_dump(mode="json", exclude={"kind", "checkpoint_id", "synthetic_set_id"})
+        needs = {"checkpoint_id": DIFFUSION, **continued}
+        title = f"{total:,} images of {self._dataset}"
+        return Planned(self._of_size(SAMPLES, size), JobKind.SAMPLE, draft, title, needs, {DRAWN: size})
 
-    def _audit(self) -> Planned:
+    def _audit(self, size: float, samples: str) -> Planned:
         mirrors = mirrors_of(hflip=self._diffusion.hflip, vflip=self._diffusion.vflip)
         where = {"version_id": self._version.id, "dataset_id": self._version.dataset_id}
         spec = self._spec.audit_spec(**{"mirrors": mirrors, **self._spec.audit, **where})
         draft = spec.model_dump(mode="json", exclude={"kind", "synthetic_set_id"})
-        return Planned(
-            AUDIT, JobKind.AUDIT_SET, draft, f"Audit of the images of {self._dataset}", {"synthetic_set_id": SAMPLES}
-        )
+        title, needs = f"Audit of the images of {self._dataset}", {"synthetic_set_id": samples}
+        return Planned(self._of_size(AUDIT, size), JobKind.AUDIT_SET, draft, title, needs, {DRAWN: size})
+
+    def _of_size(self, name: str, size: float) -> str:
+        """The step's name: those of the first set go without a size."""
+        return name if size == self._drawn[0] else f"{name}/size {size:g}"
 
     def of_cell(self, cell: Mapping[str, Any]) -> Iterator[Planned]:
         """A training with its tests; the test on synthetic images is of the network that `real_equal` trains."""
@@ -134,7 +165,7 @@ class _Planner:
         options, arms = self._spec.explanations, explained_arms(self._spec)
         if options is None or arms is None or not image_ids:
             return
-        size = {Arm.SYNTHETIC: max(self._spec.sizes)}
+        size = {Arm.SYNTHETIC: self._drawn[0]}
         for number, seed in enumerate(self._spec.seeds[:EXPLAINED_SEEDS]):
             for arm in arms:
                 cell = {
@@ -178,9 +209,13 @@ class _Planner:
             mirrors = {"hflip": self._diffusion.hflip, "vflip": self._diffusion.vflip}
             return {**budgeted, **mirrors, "augment": "strong"}, {}
         train_on = TrainOn.SYNTHETIC if arm == Arm.SYNTHETIC else TrainOn.BOTH
-        share = round((size or 1.0) / max(self._spec.sizes), 6)
+        wanted = size or 1.0
+        drawn = next(each for each in self._drawn if each >= wanted)
+        share = round(wanted / drawn, 6)
         of_synthetic = {"train_on": str(train_on), "synthetic_set_id": 0, "synthetic_share": share}
-        return (of_synthetic if arm == Arm.SYNTHETIC else budgeted | of_synthetic), {"synthetic_set_id": AUDIT}
+        return (of_synthetic if arm == Arm.SYNTHETIC else budgeted | of_synthetic), {
+            "synthetic_set_id": self._of_size(AUDIT, drawn)
+        }
 
     def _test(
         self,

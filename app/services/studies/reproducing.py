@@ -27,14 +27,14 @@ def reproduce(session: Session, who: Identity, study: Study) -> Study:
     session.add(made)
     session.flush()
     note(session, who, "reproduce", study)
-    launching.add_steps(session, who, made, spec, version)
+    launching.add_steps(session, who, made, spec, version, drawn=launching.drawn_sizes(session, study))
     return made
 
 
 def estimate(session: Session, who: Identity, study: Study) -> StudyEstimate:
     """What reproducing it would take. Raises what reproducing it would raise."""
     spec, version = _as_it_was(session, who, study)
-    planned = explaining.steps(session, spec, version)
+    planned = explaining.steps(session, spec, version, drawn=launching.drawn_sizes(session, study))
     return estimating.of_steps(session, spec, version, planned, planned)
 
 

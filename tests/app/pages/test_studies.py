@@ -128,9 +128,10 @@ class TestAStudy:
 
     def test_is_extended_cancelled_and_deleted_by_buttons(self, web: Any, who: Identity) -> None:
         study_id = study(web, who, ended=False, answered=False)
-        web.post(f"/studies/{study_id}/extend", data={"seeds": "5", "architectures": "resnet10t"})
+        web.post(f"/studies/{study_id}/extend", data={"seeds": "5", "sizes": "0.5, 2", "architectures": "resnet10t"})
         with web.app.state.database.read() as session:
             assert session.get_one(Study, study_id).spec["seeds"] == [0, 1, 5]
+            assert sorted(session.get_one(Study, study_id).spec["sizes"]) == [0.5, 1, 2]
         web.post(f"/studies/{study_id}/cancel")
         assert "cancelled" in web.get(f"/studies/{study_id}").text
         assert web.post(f"/studies/{study_id}/delete", follow_redirects=False).headers["location"] == "/studies"
@@ -138,8 +139,11 @@ class TestAStudy:
 
     def test_says_what_is_wrong_with_further_seeds(self, web: Any, who: Identity) -> None:
         study_id = study(web, who, ended=False, answered=False)
-        for seeds, says in (("one", "write whole numbers"), ("-1", "greater than or equal to 0")):
-            answer = web.post(f"/studies/{study_id}/extend", data={"seeds": seeds})
+        for asked, says in (
+            ({"seeds": "one"}, "write whole numbers"), ({"seeds": "-1"}, "greater than or equal to 0"),
+            ({"sizes": "big"}, "write numbers"), ({"sizes": "0"}, "greater than 0"),
+        ):  # fmt: skip
+            answer = web.post(f"/studies/{study_id}/extend", data=asked)
             assert (answer.status_code, says in answer.text) == (422, True)
 
     def test_of_another_project_does_not_exist(self, web: Any) -> None:

@@ -103,6 +103,23 @@ class TestSample:
         with pytest.raises(BadInputError, match="1,100,000 images are asked for"):
             prepared(database, who, SampleSpec(checkpoint_id=checkpoint.id, per_class=100_000))
 
+    @pytest.mark.parametrize(("options", "says"), [
+        ({"seed": 3}, "seed is 0 there and 3 here"),
+        ({"guidance": 2.0, "sampler": "ddim"}, "guidance is 1.5 there and 2.0 here, sampler is dpm++ there"),
+    ])  # fmt: skip
+    def test_a_set_of_other_images_cannot_be_continued(
+        self, database: Database, who: Identity, checkpoint: Checkpoint, options: dict[str, Any], says: str
+    ) -> None:
+        recipe = SampleSpec(checkpoint_id=checkpoint.id, per_class=4)
+        with database.write() as session:
+            drawn = factories.synthetic_set(session, who, checkpoint)
+            drawn.spec = recipe.model_dump(mode="json")
+        again = recipe.model_copy(update={"per_class": 9, "batch_size": 2, "synthetic_set_id": drawn.id})
+        assert prepared(database, who, again).synthetic_set_id == drawn.id
+        with pytest.raises(BadInputError, match="cannot be continued, since its images are others") as caught:
+            prepared(database, who, again.model_copy(update=options))
+        assert says in caught.value.detail
+
     def test_a_set_without_a_name_gets_one(self, database: Database, who: Identity, checkpoint: Checkpoint) -> None:
         spec = prepared(database, who, SampleSpec(checkpoint_id=checkpoint.id, per_class=5, seed=3))
         assert spec.name == f"shapes, 10 images of checkpoint {checkpoint.id}, seed 3"

@@ -82,6 +82,37 @@ class TestImages:
         assert PillowImage.open(io.BytesIO(stored)).mode == "L"
 
 
+class TestContinued:
+    """A set that continues another one takes its images over."""
+
+    def test_is_the_set_that_would_be_drawn_at_once(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        first = draw(studio, checkpoint, per_class=2)
+        continued = draw(studio, checkpoint, per_class=4, synthetic_set_id=first[0].set_id)
+        assert by_index(continued) == by_index(draw(studio, checkpoint, per_class=4))
+
+    def test_what_is_there_is_not_drawn_again(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        first = draw(studio, checkpoint, per_class=2)
+        other = draw(studio, checkpoint, per_class=1, seed=1)[0]
+        with studio.database.write() as session:  # a mark by which the image that is taken over is known
+            session.get_one(SyntheticImage, first[0].id).stored_sha256 = other.stored_sha256
+        continued = draw(studio, checkpoint, per_class=4, synthetic_set_id=first[0].set_id)
+        assert by_index(continued)[0] == other.stored_sha256
+        assert len(continued) == 8
+
+    def test_what_is_lost_of_it_is_drawn(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        first = draw(studio, checkpoint, per_class=2)
+        studio.storage.path(first[0].stored_sha256).unlink()
+        assert by_index(draw(studio, checkpoint, synthetic_set_id=first[0].set_id)).items() > by_index(first).items()
+
+    def test_its_first_images_are_shown(self, studio: Studio, checkpoint: Checkpoint) -> None:
+        first = draw(studio, checkpoint, per_class=2)
+        job = studio.run(
+            SampleSpec(checkpoint_id=checkpoint.id, per_class=4, num_steps=3, synthetic_set_id=first[0].set_id)
+        )
+        (sheet,) = studio.artifacts(job, "preview")
+        assert sheet.data["columns"] == 2
+
+
 class TestInterrupted:
     def test_a_killed_drawing_goes_on_and_gives_the_same_images(self, studio: Studio, checkpoint: Checkpoint) -> None:
         expected = by_index(draw(studio, checkpoint, batch_size=2))

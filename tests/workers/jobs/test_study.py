@@ -7,7 +7,19 @@ from sqlalchemy import select, update
 
 from app.services import audits, gates, studies
 from app.services.studies import comparing, reproducing
-from models import Classifier, DatasetVersion, Evaluation, Image, Job, JobKind, JobState, Opening, Study
+from models import (
+    Classifier,
+    DatasetVersion,
+    Evaluation,
+    Image,
+    Job,
+    JobKind,
+    JobState,
+    Opening,
+    Study,
+    SyntheticImage,
+    SyntheticSet,
+)  # fmt: skip
 from models.specs import StudySpec
 from tests import factories
 from tests.workers.jobs.conftest import TINY_NETWORK, Studio
@@ -146,6 +158,30 @@ def test_extending_trains_only_what_is_new(studio: Studio) -> None:
     assert sorted(new) == sorted([JobKind.TRAIN_CLASSIFIER, JobKind.EVALUATE] * 2 + [JobKind.SUMMARISE_STUDY])
     rows = table_of(done(studio, study.id))["rows"]
     assert [[each["seed"] for each in row["seeds"]] for row in rows] == [[0, 1], [0, 1]]
+
+
+def test_a_larger_size_goes_on_from_the_images_that_are_there(studio: Studio) -> None:
+    study = done(studio, launch(studio, arms=["real_equal", "synthetic"], seeds=[0]))
+    with studio.database.write() as session:
+        studies.extend(session, studio.who, session.get_one(Study, study.id), {"sizes": [2]})
+    study = done(studio, study.id)
+    rows = table_of(study)["rows"]
+    assert [(row["arm"], row["size"]) for row in rows] == [("real_equal", None), ("synthetic", 1), ("synthetic", 2)]
+    assert all(row["mean"]["balanced_accuracy"]["value"] is not None for row in rows)
+    drawn = studio.rows(select(SyntheticSet).where(SyntheticSet.filtered_from_id.is_(None)).order_by(SyntheticSet.id))
+    first, second = (
+        {
+            each.index: each.stored_sha256
+            for each in studio.rows(select(SyntheticImage).where(SyntheticImage.set_id == made.id))
+        }
+        for made in drawn
+    )
+    assert first.items() < second.items()
+    assert len(second) == 2 * len(first)
+    with studio.database.read() as session:
+        audit = studies.audit_of(session, studies.progress(session, session.get_one(Study, study.id)))
+        assert audit is not None
+        assert audit.num_images == len(second)
 
 
 def test_a_failed_seed_is_listed_with_its_reason_and_the_rest_is_compared(studio: Studio) -> None:

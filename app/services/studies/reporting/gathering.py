@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.services import audits
-from app.services.studies import looking, planning
+from app.services.studies import looking
 from app.services.studies.looking import Progress
 from app.services.studies.reporting import (
     answering,
@@ -25,7 +25,7 @@ from app.services.studies.reporting import (
 from app.services.studies.reporting.document import About, Report
 from app.services.studies.reporting.shown import pictures_of
 from app.services.studies.reporting.values import Link
-from models import Audit, DatasetVersion, Study, SyntheticSet, db_now
+from models import Audit, DatasetVersion, JobKind, Study, SyntheticSet, db_now
 from models.specs import StudySpec
 
 
@@ -78,6 +78,6 @@ def _drawn(session: Session, so_far: Progress, audit: Audit | None) -> Synthetic
     """The set that the classifiers learnt: without the copies, where an audit left some out."""
     if audit is not None:
         return audits.learnt(session, audit)
-    step = next((each for each in so_far.steps if each.step.name == planning.SAMPLES), None)
+    step = next((each for each in so_far.steps if each.job.kind == JobKind.SAMPLE), None)
     made = (step.job.result or {}).get("synthetic_set_id") if step is not None else None
     return session.get(SyntheticSet, made) if made is not None else None

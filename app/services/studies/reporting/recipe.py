@@ -6,12 +6,13 @@ The web process has no YAML library, and needs none to write plain values: every
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.services.studies import reproducing
+from app.services.studies.launching import drawn_sizes
 from app.services.studies.reporting.document import Reproduce
 from app.services.studies.reporting.values import Link
 from models import DatasetVersion, Study
@@ -23,9 +24,9 @@ WORDS = frozenset(
 NOT_PRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
-def study_yaml(study: Study, version: DatasetVersion) -> str:
+def study_yaml(study: Study, version: DatasetVersion, *, drawn: Sequence[float]) -> str:
     """What `phantom run study.yaml` takes as it is, where this version is; comments say how to run it elsewhere."""
-    return "\n".join([*_comments(study, version), *_mapping(_asked(study), ""), ""])
+    return "\n".join([*_comments(study, version, drawn), *_mapping(_asked(study), ""), ""])
 
 
 def _asked(study: Study) -> dict[str, Any]:
@@ -36,13 +37,16 @@ def _asked(study: Study) -> dict[str, Any]:
     return asked
 
 
-def _comments(study: Study, version: DatasetVersion) -> Iterator[str]:
+def _comments(study: Study, version: DatasetVersion, drawn: Sequence[float]) -> Iterator[str]:
     yield f"# Study {study.id}. Run it with: phantom run study.yaml --wait"
     yield f"# Dataset {_scalar(version.dataset.name)}, version {version.number}, {version.num_images} images."
     yield f"# SHA-256 of the version's manifest: {version.manifest_sha256}"
     yield "# On another studio: upload the same images, put that dataset's number as dataset_id, and leave version_id out."
     if study.spec.get("preset") == "paper":
         yield "# It was launched with preset: paper, which made this very version; naming it keeps it from being split once more."
+    if len(drawn) > 1:
+        sizes = ", ".join(f"{size:g}" for size in drawn)
+        yield f"# Sets of the sizes {sizes} were drawn one after another and audited each; this draws and audits the largest alone."
     if study.name.startswith("$"):
         yield "# Its name begins with $, which has a meaning in this file; so it is left out."
 
@@ -78,7 +82,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 def reproduce(session: Session, study: Study, version: DatasetVersion, studio: str) -> Reproduce:
     return Reproduce(
-        study_yaml(study, version),
+        study_yaml(study, version, drawn=drawn_sizes(session, study)),
         list(_commands(study, version, studio)),
         list(_runs(session, study)),
         version.manifest_sha256,
