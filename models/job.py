@@ -121,6 +121,8 @@ class Job(WithId, Base):
     finished_at: Mapped[dt.datetime | None]
     error: Mapped[dict[str, Any] | None]  # {code, title, detail, hint}
     result: Mapped[dict[str, Any] | None]  # {checkpoint_id: 3} and the like: the rows it made
+    # {"device": "cpu (2 cores)", package: version} of the attempt that succeeded; None: it has not, or an older studio did it
+    ran_with: Mapped[dict[str, Any] | None]
 
     @property
     def is_finished(self) -> bool:

@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import structlog
@@ -55,7 +55,9 @@ class Runner:
         owner: str,
         device: Callable[[], str],
         functions: Callable[[JobKind], JobFunction] = run_function,
+        ran_with: Mapping[str, str] | None = None,
     ) -> None:
+        """ran_with: the device and the versions of packages that every job that succeeds is noted to have run with."""
         self._settings = settings
         self._database = database
         self._storage = storage
@@ -63,6 +65,7 @@ class Runner:
         self._owner = owner
         self._device = device
         self._functions = functions
+        self._ran_with = dict(ran_with) if ran_with is not None else None
         self._current: JobContext | None = None
         self.stopping = False
 
@@ -150,6 +153,7 @@ class Runner:
             if job.cancel_requested_at is not None:
                 raise JobCancelled
             result = recorder(session, job)
+            job.ran_with = self._ran_with
             kept = " Stopped early, as asked, and kept what there was." if job.stop_requested_at else ""
             states.move(session, job, JobState.SUCCEEDED, message=f"Done.{kept}", result=result, error=None)
         log.info("job_succeeded", job_id=lease.job_id, result=result)

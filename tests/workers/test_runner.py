@@ -1,4 +1,5 @@
 import errno
+import importlib.metadata
 import threading
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from sqlalchemy import select, update
 
 from app.core import leases
 from app.core.errors import BadInputError
+from app.core.software import versions
 from app.services import jobs
 from models import Event, Job, JobState, Queue, db_now
 from tests import factories
@@ -46,6 +48,16 @@ def done(context: JobContext, spec) -> Recorder:
 
 
 class TestRunner:
+    def test_notes_what_a_job_that_succeeded_ran_with(self, settings, database, storage, job_id):
+        ran_with = {"device": "cpu (2 cores)", **versions()}
+        Runner(
+            settings=settings, database=database, storage=storage, queues=[Queue.GPU], owner=OWNER,
+            device=lambda: "cpu", functions=lambda kind: done, ran_with=ran_with,
+        ).run_waiting()  # fmt: skip
+        assert row(database, job_id).ran_with == ran_with
+        assert ran_with["torch"] == importlib.metadata.version("torch")
+        assert ran_with["Python"].startswith("3.")
+
     def test_records_what_a_job_made_in_the_transaction_that_ends_it(self, database, make_runner, job_id):
         seen: list[JobState] = []
 

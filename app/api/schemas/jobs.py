@@ -40,7 +40,7 @@ class JobOut(Out):
                 "actions": ["cancel", "pause", "stop"], "cancel_requested": False, "stop_requested": False, "pause_requested": False, "created_by": "ada",
                 "created_at": "2026-01-02T03:04:05Z", "started_at": "2026-01-02T03:04:06Z", "finished_at": None,
                 "error": None, "result": None, "spec": {"kind": "train_diffusion", "dataset_id": 1, "preset": "small"},
-                "url": "/jobs/12",
+                "ran_with": None, "url": "/jobs/12",
             }
         },
     )  # fmt: skip
@@ -75,6 +75,9 @@ class JobOut(Out):
     error: JobError | None
     result: dict[str, Any] | None = Field(description="Ids of what it made, as {checkpoint_id: 3}.")
     spec: dict[str, Any] = Field(description="The complete spec, with every default written out.")
+    ran_with: dict[str, str] | None = Field(
+        description="Device and versions of packages of the attempt that succeeded; null until then, and for jobs of an older studio."
+    )
     url: str = Field(description="Its page in the browser.")
 
     @classmethod
@@ -97,7 +100,7 @@ class JobOut(Out):
             actions=sorted(actions), cancel_requested=job.cancel_requested_at is not None, stop_requested=job.stop_requested_at is not None,
             pause_requested=job.pause_requested_at is not None, created_by=job.created_by, created_at=job.created_at,
             started_at=job.started_at, finished_at=job.finished_at, error=_error(job), result=job.result,
-            spec=job.spec, url=f"/jobs/{job.id}",
+            spec=job.spec, ran_with=job.ran_with, url=f"/jobs/{job.id}",
         )  # fmt: skip
 
 

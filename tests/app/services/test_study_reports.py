@@ -282,7 +282,6 @@ class TestRecord:
         assert [step.step_key for step in record.steps] == [each.job.step_key for each in steps]
         assert record.steps[0].sha256 in set(session.scalars(select(Checkpoint.sha256)))
         assert record.steps[-1].error == "Memory ran out."
-        assert dict(record.software)["Phantom Studio"] == VERSION
         assert [kind for kind, _ in record.specs] == [
             "train_diffusion",
             "sample",
@@ -290,6 +289,18 @@ class TestRecord:
             "train_classifier",
             "evaluate",
         ]
+
+    def test_says_what_the_jobs_ran_with_and_how_many_noted_nothing(
+        self, session: Session, who: Identity, version: DatasetVersion, storage: Storage
+    ) -> None:
+        study = answered(session, who, version, storage)
+        jobs = [each.job for each in looking.progress(session, study).steps]
+        for job, torch in zip(jobs, ("2.13.0+cpu", "2.13.0+cpu", "2.11.0"), strict=False):
+            job.ran_with = {"device": "cpu (2 cores)", "torch": torch}
+        session.flush()
+        record = gather(session, study).record
+        assert record.ran_with == [("device", "cpu (2 cores)"), ("torch", "2.13.0+cpu (2 jobs), 2.11.0 (1 job)")]
+        assert record.num_unnoted == len(jobs) - 3
 
     def test_the_version_is_that_of_the_package(self) -> None:
         told = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())

@@ -112,14 +112,14 @@ class Step:
 @dataclass(frozen=True)
 class Record:
     """specs: the complete options of the first job of each kind. weights: (network, what its training began from).
-    software: (package, version)."""
+    ran_with: (device or package, its version), as the jobs noted them. num_unnoted: jobs of an older studio, which noted nothing."""
 
     spec: dict[str, Any]
     specs: list[tuple[str, dict[str, Any]]]
     steps: list[Step]
     weights: list[tuple[str, str]]
-    software: list[tuple[str, str]]
-    devices: list[str]
+    ran_with: list[tuple[str, str]]
+    num_unnoted: int
 
 
 @dataclass(frozen=True)

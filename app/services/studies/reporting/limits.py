@@ -97,5 +97,4 @@ def _of_reach(spec: StudySpec) -> Iterator[str]:
         "The audit finds copies that resemble training images by pixels or features, and one attack on the network. Passing it does not make "
         "the images anonymous."
     )
-    yield "Versions of packages are those of the machine that made this report; jobs do not record the versions that they ran with."
     yield "Research only. Nothing here is a diagnosis or a medical device."

@@ -1,15 +1,12 @@
 """Every setting and version behind a study: its spec, the complete options of its jobs, each job's outcome, hashes, software."""
 
-import functools
-import importlib.metadata
-import platform
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import VERSION
 from app.services.prepare import MADE
 from app.services.studies.launching import RESULTS
 from app.services.studies.looking import Progress
@@ -17,12 +14,7 @@ from app.services.studies.looking import Step as FoundStep
 from app.services.studies.reporting.document import Record, Step
 from app.services.studies.reporting.values import Link
 from app.services.studies.reporting.words import number
-from models import Audit, Base, Checkpoint, Classifier, Evaluation, Explanation, Study, SyntheticSet, Worker
-
-PACKAGES = (
-    "torch", "torchvision", "diffusers", "timm", "lime", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "safetensors",
-    "SQLAlchemy", "celery",
-)  # fmt: skip
+from models import Audit, Base, Checkpoint, Classifier, Evaluation, Explanation, JobState, Study, SyntheticSet
 
 
 def record(session: Session, study: Study, so_far: Progress) -> Record:
@@ -30,14 +22,13 @@ def record(session: Session, study: Study, so_far: Progress) -> Record:
     for each in so_far.steps:
         specs.setdefault(str(each.job.kind), dict(each.job.spec))
     made = _made(session, so_far)
-    devices = session.scalars(select(Worker.device).distinct().order_by(Worker.device))
     return Record(
         dict(study.spec),
         list(specs.items()),
         [_step(each, made) for each in so_far.steps],
         sorted({(row.architecture, row.weights_source) for row in made.values() if isinstance(row, Classifier)}),
-        list(_software()),
-        list(devices),
+        list(_ran_with(so_far)),
+        sum(each.job.state == JobState.SUCCEEDED and not each.job.ran_with for each in so_far.steps),
     )
 
 
@@ -93,16 +84,12 @@ def _about(row: Base | None) -> str:
             return ""
 
 
-@functools.cache
-def _software() -> tuple[tuple[str, str], ...]:
-    return tuple(_versions())
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    yield "Phantom Studio", VERSION
-    yield "Python", platform.python_version()
-    for name in PACKAGES:
-        try:
-            yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            yield name, "not installed where this report was made"
+def _ran_with(so_far: Progress) -> Iterator[tuple[str, str]]:
+    """(device or package, its version) as the jobs noted them; where they differ, each with how many jobs had it."""
+    noted = [each.job.ran_with for each in so_far.steps if each.job.ran_with]
+    for name in dict.fromkeys(name for one in noted for name in one):
+        counts = Counter(str(one.get(name, "not installed")) for one in noted)
+        told = [
+            f"{value} ({number(times, 'job')})" if len(counts) > 1 else value for value, times in counts.most_common()
+        ]
+        yield name, ", ".join(told)
