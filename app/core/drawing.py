@@ -6,7 +6,7 @@ fixed row (docs/decisions/0003), so parts are made of blocks of successive image
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from models.specs import Sampling
 
@@ -40,9 +40,15 @@ def requested_of_part(counts: Sequence[int], *, part: int, num_parts: int) -> li
     """The images of one part, from 1, in the order of the whole: every image is in exactly one part."""
     size = _block_size(counts, num_parts)
     blocks = _blocks(counts, size)
-    ends = _ends([min(size, counts[label] - number * size) for number, label in blocks], num_parts)
+    ends = _ends(_sizes(counts, size), num_parts)
     mine = set(blocks[ends[part - 1] : ends[part]])
     return [each for each in requested(counts) if (each.index % CLASS_STRIDE // size, each.label) in mine]
+
+
+def num_of_parts(counts: Sequence[int], num_parts: int) -> list[int]:
+    """How many images each part draws; no image is listed for it, since it is asked while a person waits."""
+    sizes = _sizes(counts, _block_size(counts, num_parts))
+    return [sum(sizes[start:end]) for start, end in pairwise(_ends(sizes, num_parts))]
 
 
 def most_parts(counts: Sequence[int]) -> int:
@@ -63,6 +69,11 @@ def _blocks(counts: Sequence[int], size: int) -> list[tuple[int, int]]:
         for label, count in enumerate(counts)
         if start < count
     ]
+
+
+def _sizes(counts: Sequence[int], size: int) -> list[int]:
+    """Images of each block, in their order."""
+    return [min(size, counts[label] - number * size) for number, label in _blocks(counts, size)]
 
 
 def _ends(sizes: Sequence[int], num_parts: int) -> list[int]:

@@ -107,9 +107,9 @@ def add_divided_sampling(
         parts = [
             add_waiting_job(
                 session, JobKind.SAMPLE_PART, {**options, "part": part}, needs, title=f"Part {part} of {num_parts} of {title}",
-                num_images=len(drawing.requested_of_part(counts, part=part, num_parts=num_parts)), **about,
+                num_images=num_images, **about,
             )
-            for part in range(1, num_parts + 1)
+            for part, num_images in enumerate(drawing.num_of_parts(counts, num_parts), 1)
         ]  # fmt: skip
         return add_waiting_job(
             session, JobKind.SAMPLE, draft, {**needs, PARTS: parts}, title=title, num_images=sum(counts), queue=Queue.IO,

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from app.core.drawing import CLASS_STRIDE, Request, most_parts, requested, requested_of_part
+from app.core.drawing import CLASS_STRIDE, Request, most_parts, num_of_parts, requested, requested_of_part
 
 CHUNK = 8  # rows of one network call on a CPU
 
@@ -20,12 +20,13 @@ def num_chunks(requests: list[Request]) -> int:
 
 @pytest.mark.parametrize(
     ("counts", "num_parts"),
-    [([16, 16], 3), ([9, 8], 3), ([200] * 4, 3), ([1000, 10, 0], 7), ([5, 5], 2), ([100_000], 64), ([64] * 4, 1)],
+    [([16, 16], 3), ([9, 8], 3), ([200] * 4, 3), ([1000, 10, 0], 7), ([5, 5], 2), ([5_000], 64), ([64] * 4, 1)],
 )
 def test_every_image_is_in_exactly_one_part_and_no_part_is_empty(counts: list[int], num_parts: int) -> None:
     whole, parts = requested(counts), parts_of(counts, num_parts)
     assert sorted(each.index for part in parts for each in part) == sorted(each.index for each in whole)
     assert all(parts)
+    assert num_of_parts(counts, num_parts) == [len(part) for part in parts]
     places = {each: place for place, each in enumerate(whole)}
     assert all([places[each] for each in part] == sorted(places[each] for each in part) for part in parts)
 

@@ -139,7 +139,7 @@ def test_a_whole_study_of_permuted_labels_covers_chance_in_every_arm(studio: Stu
     spec = {
         "dataset_id": shapes(studio, num=80, permuted=True), "architectures": ["resnet10t"], "seeds": [0], "arms": ["real_equal", "synthetic"],
         "diffusion": {**TINY_NETWORK, "num_steps": 3}, "sampling": {"per_class": 6, "num_steps": 2}, "classifier": LEARN,
-        "audit": QUICK_AUDIT, "num_bootstrap": 200,
+        "audit": QUICK_AUDIT, "num_bootstrap": 200, "explanations": None,
     }  # fmt: skip
     with studio.database.write() as session:
         study_id = studies.launch(session, studio.who, StudySpec.model_validate(spec)).id
