@@ -166,10 +166,10 @@ def _membership(report: Mapping[str, Any] | None) -> Light:
         return _light("membership", GREY, found["reason"])
     if auc["high"] is None:
         return _light("membership", GREY, f"The attack has no interval. {auc.get('reason') or ''}".strip())
-    said = f"The attack's AUC is {auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]"
+    said = f"The attack's AUC is {auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]"
     if auc["high"] > MAX_AUC:
-        return _light("membership", RED, f"{said}: its upper bound passes {MAX_AUC:.2f}.")
-    return _light("membership", GREEN, f"{said}: its upper bound stays within {MAX_AUC:.2f}.")
+        return _light("membership", RED, f"{said}: its upper bound passes {MAX_AUC:.3f}.")
+    return _light("membership", GREEN, f"{said}: its upper bound stays within {MAX_AUC:.3f}.")
 
 
 def unmeasured(reason: str = NOT_HERE) -> Light:

@@ -43,7 +43,7 @@ class AuditSpec(Spec):
         list[Mirror] | None,
         Field(
             max_length=3,
-            description="Mirrored copies that are searched for; those that training mirrored, if not given.",
+            description="Mirrored copies that are searched for; left-right and those that training mirrored, if not given.",
             json_schema_extra=more(),
         ),
     ] = None
@@ -136,6 +136,6 @@ class AuditSpec(Spec):
 
 
 def mirrors_of(*, hflip: bool, vflip: bool) -> list[Mirror]:
-    """Ways in which a network that learnt mirrored images may give one back."""
-    ways: dict[Mirror, bool] = {"left_right": hflip, "top_bottom": vflip, "rotated": hflip and vflip}
+    """Mirrored copies that are searched for: left-right always, the others where the network learnt images mirrored so."""
+    ways: dict[Mirror, bool] = {"left_right": True, "top_bottom": vflip, "rotated": hflip and vflip}
     return [name for name, is_possible in ways.items() if is_possible]

@@ -19,6 +19,7 @@ from models.specs import (
     diffusion_preset,
     job_spec_adapter,
 )
+from models.specs.audit import mirrors_of
 
 
 def diffusion(**options: Any) -> TrainDiffusionSpec:
@@ -175,3 +176,11 @@ def test_a_private_training_balances_no_classes_unless_that_is_asked_for_which_i
         TrainDiffusionSpec(dataset_id=1, dp_epsilon=8, stop_on_copies=True)
     with pytest.raises(ValidationError, match="dp_delta is given without dp_epsilon"):
         TrainDiffusionSpec(dataset_id=1, dp_delta=1e-5)
+
+
+@pytest.mark.parametrize(("flips", "searched"), [
+    ({"hflip": False, "vflip": False}, ["left_right"]), ({"hflip": True, "vflip": False}, ["left_right"]),
+    ({"hflip": False, "vflip": True}, ["left_right", "top_bottom"]), ({"hflip": True, "vflip": True}, ["left_right", "top_bottom", "rotated"]),
+])  # fmt: skip
+def test_copies_mirrored_left_right_are_always_searched_for(flips, searched):
+    assert mirrors_of(**flips) == searched
