@@ -102,8 +102,10 @@ def test_it_is_extended_and_cancelled(studio: Studio, data) -> None:
     study = studio.study(data, **OPTIONS)
     study.extend(seeds=[7])
     assert study.spec["seeds"] == [0, 1, 7]
-    with pytest.raises(ProblemError, match="largest size"):
-        study.extend(sizes=[3])
+    study.extend(sizes=[3])
+    assert "samples/size 3" in {step["name"] for step in study.steps}
+    with pytest.raises(ProblemError, match="greater than 0"):
+        study.extend(sizes=[0])
     assert study.cancel().state == "failed"
     with pytest.raises(JobFailed, match="has no table: Cancelled"):
         study.wait(progress=False)
