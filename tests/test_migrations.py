@@ -96,7 +96,7 @@ def test_rows_from_before_a_revision_stay_and_say_that_nothing_was_measured(empt
 
 
 @pytest.mark.parametrize(("revision", "kept"), [
-    ("0010", {Prediction: 4, SyntheticImage: 8, StudyStep: 5}), ("0005", {Prediction: 4, SyntheticImage: 8}),
+    ("0010", {Prediction: 4, SyntheticImage: 8, StudyStep: 7}), ("0005", {Prediction: 4, SyntheticImage: 8}),
 ])  # fmt: skip
 def test_rows_that_name_those_of_a_changed_table_stay(empty: Database, revision: str, kept: dict[Any, int]):
     """SQLite drops the table whose changed copy takes its place; what names its rows must not go with it."""
@@ -108,13 +108,17 @@ def test_rows_that_name_those_of_a_changed_table_stay(empty: Database, revision:
         drawn = factories.synthetic_set(session, who, factories.checkpoint(session, who, version))
         network = factories.classifier(session, who, version, synthetic_set_id=drawn.id)
         factories.evaluation(session, who, network, {})
-        spec = StudySpec(dataset_id=version.dataset_id, architectures=["resnet10t"], seeds=[0], arms=["synthetic"])
+        spec = StudySpec(
+            dataset_id=version.dataset_id, architectures=["resnet10t"], seeds=[0], arms=["synthetic"], sizes=[1, 2]
+        )
         studies.launch(session, who, spec)
     with changing_tables(empty.engine) as connection:
         migrate(connection, "downgrade", revision)
         migrate(connection, "upgrade", "head")
     with empty.read() as session:
         assert {table: session.scalar(select(func.count()).select_from(table)) for table in kept} == kept
+        cells = select(StudyStep.cell).where(StudyStep.name.in_(["samples", "audit"]))
+        assert session.scalars(cells).all() == [{"drawn": 2.0}] * 2 * (StudyStep in kept)
 
 
 def test_nothing_is_changed_where_a_row_would_name_one_that_is_not_there(database: Database):

@@ -21,7 +21,6 @@ from app.core.db import Database
 from app.core.logging import configure_logging
 from app.core.parent import stop_with_parent
 from app.core.queue import Doorbell, attach
-from app.core.software import versions
 from app.core.storage import make_storage
 from app.core.sweeper import Sweeper
 from models import JobKind, Queue
@@ -63,12 +62,12 @@ def _work(
     doorbell = Doorbell(settings)
     attach(database, doorbell)
     owner = owner_name(options.token)
-    found = device.measure_device() if Queue.GPU in queues else device.without_numerics()
     runner = Runner(
         settings=settings, database=database, storage=make_storage(settings), queues=queues, owner=owner,
-        device=_device_for(queues), functions=functions, ran_with={"device": found.text, **versions()},
+        device=_device_for(queues), functions=functions,
     )  # fmt: skip
     _stop_on_signals(runner)
+    found = device.measure_device() if Queue.GPU in queues else device.without_numerics()
     presence = Presence(database, name=options.name or f"{options.queues} on {owner}", queues=queues, device=found)
     sweeper = Sweeper(database, doorbell, settings)
     presence.start()

@@ -27,7 +27,7 @@ def num_cores() -> int:
 def without_numerics() -> Device:
     """The device of a worker that computes nothing."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Device("cpu", f"cpu ({num_cores()} cores)", memory, 0.0)
+    return Device("cpu", describe("cpu"), memory, 0.0)
 
 
 def name_device() -> str:
@@ -37,14 +37,23 @@ def name_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def describe(name: str) -> str:
+    """The device of that name in words."""
+    if name == "cpu":
+        return f"cpu ({num_cores()} cores)"
+    import torch
+
+    return f"cuda: {torch.cuda.get_device_properties(0).name}"
+
+
 def measure_device() -> Device:
     """Load torch and measure a convolution."""
     import torch
 
     if not torch.cuda.is_available():
         return without_numerics()._replace(gflops=_measure_gflops("cpu"))
-    properties = torch.cuda.get_device_properties(0)
-    return Device("cuda", f"cuda: {properties.name}", properties.total_memory, _measure_gflops("cuda"))
+    memory = torch.cuda.get_device_properties(0).total_memory
+    return Device("cuda", describe("cuda"), memory, _measure_gflops("cuda"))
 
 
 def _measure_gflops(device: str) -> float:

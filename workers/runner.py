@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import structlog
@@ -20,12 +20,14 @@ from app.core.config import Settings
 from app.core.db import Database
 from app.core.errors import StudioError
 from app.core.leases import Lease
+from app.core.software import versions
 from app.core.storage import Storage
 from models import Job, JobKind, JobState, Queue
 from models.job import BEAT_S
 from models.specs import job_spec_adapter
 from workers import failures
 from workers.context import JobCancelled, JobContext, JobPaused, JobReleased, LeaseLost, Recorder
+from workers.device import describe
 
 POLL_S = 0.5
 CANCEL_GRACE_S = 5.0
@@ -55,9 +57,7 @@ class Runner:
         owner: str,
         device: Callable[[], str],
         functions: Callable[[JobKind], JobFunction] = run_function,
-        ran_with: Mapping[str, str] | None = None,
     ) -> None:
-        """ran_with: the device and the versions of packages that every job that succeeds is noted to have run with."""
         self._settings = settings
         self._database = database
         self._storage = storage
@@ -65,7 +65,6 @@ class Runner:
         self._owner = owner
         self._device = device
         self._functions = functions
-        self._ran_with = dict(ran_with) if ran_with is not None else None
         self._current: JobContext | None = None
         self.stopping = False
 
@@ -114,7 +113,7 @@ class Runner:
         heart.start()
         try:
             recorder = self._functions(job.kind)(context, context.spec)
-            self._record(heart, lease, recorder)
+            self._record(heart, context, lease, recorder)
             return None
         except LeaseLost:
             return None
@@ -143,8 +142,9 @@ class Runner:
         _forget_old_attempts(context)
         return context
 
-    def _record(self, heart: "Heart", lease: Lease, recorder: Recorder) -> None:
+    def _record(self, heart: "Heart", context: JobContext, lease: Lease, recorder: Recorder) -> None:
         """Everything that a job made becomes visible here, in one transaction, or not at all."""
+        ran_with = {"device": describe(context.device), **versions()}
         heart.stop()
         with self._database.write() as session:
             job = leases.hold(session, lease)
@@ -153,7 +153,7 @@ class Runner:
             if job.cancel_requested_at is not None:
                 raise JobCancelled
             result = recorder(session, job)
-            job.ran_with = self._ran_with
+            job.ran_with = ran_with
             kept = " Stopped early, as asked, and kept what there was." if job.stop_requested_at else ""
             states.move(session, job, JobState.SUCCEEDED, message=f"Done.{kept}", result=result, error=None)
         log.info("job_succeeded", job_id=lease.job_id, result=result)

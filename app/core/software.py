@@ -1,7 +1,9 @@
 """Which versions of which packages a process runs with: what a figure rests on beside its settings."""
 
+import functools
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 
 from app import VERSION
 
@@ -11,7 +13,8 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def versions() -> dict[str, str]:
+@functools.cache
+def versions() -> Mapping[str, str]:
     """{package: version} of the studio, Python and the packages that are installed; nothing is imported for it."""
     found = {"Phantom Studio": VERSION, "Python": platform.python_version()}
     for name in PACKAGES:

@@ -389,7 +389,7 @@ def _audit_work(session: Session, spec: AuditSpec, stand: Stand) -> Work:
     size = AuditSize(
         synthetic=source.num_images, train=real[0], held_out=real[1], most=spec.most_images, planted=spec.num_planted * PLANTED_KINDS, side=source.image_size,
         channels=source.channels, num_classes=len(source.classes), num_extractors=len(networks), num_similar=spec.num_similar,
-        has_mirrors=bool(spec.mirrors),
+        has_mirrors=spec.mirrors is None or bool(spec.mirrors),
     )  # fmt: skip
     return Work(macs, images * len(networks) + attacked, passes, memory, 10_000_000, core_s=audit_core_s(size))
 

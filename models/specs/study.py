@@ -25,7 +25,7 @@ EXPLAINED_SEEDS = 2  # of the classifiers: the first is looked at, the second sa
 SIZED = frozenset({Arm.SYNTHETIC, Arm.REAL_PLUS_SYNTHETIC})  # arms of which there is one for each size
 FIXED = {
     "diffusion": {"kind", "dataset_id", "version_id", "init_checkpoint_id"},
-    "sampling": {"kind", "checkpoint_id", "name"},
+    "sampling": {"kind", "checkpoint_id", "synthetic_set_id", "name"},
     "audit": {"kind", "synthetic_set_id", "dataset_id", "version_id"},
     "classifier": {
         "kind", "dataset_id", "version_id", "synthetic_set_id", "train_on", "architecture", "seed", "name", "image_size", "fit",

@@ -1,5 +1,6 @@
 import errno
 import importlib.metadata
+import platform
 import threading
 import time
 from collections.abc import Callable
@@ -9,13 +10,13 @@ from sqlalchemy import select, update
 
 from app.core import leases
 from app.core.errors import BadInputError
-from app.core.software import versions
 from app.services import jobs
 from models import Event, Job, JobState, Queue, db_now
 from tests import factories
 from tests.faults.counting import count, spec
 from workers import runner as runner_module
 from workers.context import JobContext, Recorder
+from workers.device import num_cores
 from workers.runner import Runner
 
 OWNER = "this worker"
@@ -48,15 +49,19 @@ def done(context: JobContext, spec) -> Recorder:
 
 
 class TestRunner:
-    def test_notes_what_a_job_that_succeeded_ran_with(self, settings, database, storage, job_id):
-        ran_with = {"device": "cpu (2 cores)", **versions()}
-        Runner(
-            settings=settings, database=database, storage=storage, queues=[Queue.GPU], owner=OWNER,
-            device=lambda: "cpu", functions=lambda kind: done, ran_with=ran_with,
-        ).run_waiting()  # fmt: skip
-        assert row(database, job_id).ran_with == ran_with
+    def test_notes_what_a_job_that_succeeded_ran_with(self, database, make_runner, job_id):
+        make_runner(done).run_waiting()
+        ran_with = row(database, job_id).ran_with
+        assert ran_with["device"] == f"cpu ({num_cores()} cores)"
         assert ran_with["torch"] == importlib.metadata.version("torch")
-        assert ran_with["Python"].startswith("3.")
+        assert ran_with["Python"] == platform.python_version()
+
+    def test_one_that_failed_ran_with_nothing_that_anybody_rests_on(self, database, make_runner, job_id):
+        def fail(context: JobContext, spec) -> Recorder:
+            raise BadInputError("no")
+
+        make_runner(fail).run_waiting()
+        assert row(database, job_id).ran_with is None
 
     def test_records_what_a_job_made_in_the_transaction_that_ends_it(self, database, make_runner, job_id):
         seen: list[JobState] = []

@@ -87,8 +87,7 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
 def drawn_sizes(session: Session, study: Study) -> list[float]:
     """The sizes of the study's synthetic sets, ascending: one, unless it was extended by larger ones; none where it draws none."""
     steps = session.scalars(select(StudyStep).where(StudyStep.study_id == study.id, planning.DRAWS))
-    largest = max(StudySpec.of_stored(study.spec).sizes)  # of a study from before steps said it
-    return sorted(float(step.cell.get(planning.DRAWN, largest)) for step in steps)
+    return sorted(float(step.cell[planning.DRAWN]) for step in steps)
 
 
 def need_an_audit(session: Session, study: Study) -> None:

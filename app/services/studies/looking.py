@@ -90,7 +90,7 @@ def audit_of(session: Session, so_far: Progress) -> Audit | None:
     ended = [each for each in so_far.steps if each.job.kind == JobKind.AUDIT_SET and each.job.result]
     if not ended:
         return None
-    largest = max(ended, key=lambda each: float(each.step.cell.get(DRAWN, 0)))
+    largest = max(ended, key=lambda each: float(each.step.cell[DRAWN]))
     return session.get(Audit, (largest.job.result or {}).get("audit_id", 0))
 
 

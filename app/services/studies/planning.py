@@ -67,11 +67,7 @@ def step_keys(planned: Sequence[Planned]) -> dict[str, str]:
     """Of each step by name: a hash of its kind, its options and the keys of what it needs. Equal keys, equal results."""
     keys: dict[str, str] = {}
     for step in planned:
-        options = {
-            name: value
-            for name, value in step.draft.items()
-            if name not in NOT_IN_KEY and (step.kind, name) != CONTINUED
-        }
+        options = {name: value for name, value in step.draft.items() if name not in NOT_IN_KEY}
         needs = {option: keys[needed] for option, needed in step.needs.items() if (step.kind, option) != CONTINUED}
         text = json.dumps([str(step.kind), options, needs], sort_keys=True)
         keys[step.name] = hashlib.sha256(text.encode()).hexdigest()

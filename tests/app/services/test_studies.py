@@ -349,6 +349,7 @@ class TestWhatDoesNotFit:
         ({"seeds": [0, 0]}, "seeds names one of its values twice"),
         ({"classifier": {"seed": 3}}, "classifier names seed, which the study itself decides"),
         ({"diffusion": {"image_size": 33}}, "diffusion: image_size 33 does not fit"),
+        ({"sampling": {"synthetic_set_id": 3, "per_class": 2}}, "sampling names synthetic_set_id, which the study itself decides"),
         ({"audit": {"synthetic_set_id": 3}}, "audit names synthetic_set_id, which the study itself decides"),
         ({"audit": {"level": 0.5}}, "audit.level: Input should be less than or equal to 0.05"),
         ({"classifier": {"lr": -1}}, "classifier.lr: Input should be greater than 0"),

@@ -62,11 +62,7 @@ def _drawing(spec: StudySpec, so_far: Progress) -> Iterator[tuple[str, str]]:
     yield "Diffusion network", f"{told}, {100 * diffusion.train_share:g} % of the training split"
     multiples = "multiples of the images asked for in sampling; smaller sets are the first part of the largest"
     yield "Sizes of the synthetic set", f"{sizes} ({multiples})"
-    drawn = [
-        f"{each.step.cell[planning.DRAWN]:g}"
-        for each in so_far.steps
-        if each.job.kind == JobKind.SAMPLE and each.step.cell
-    ]
+    drawn = [f"{each.step.cell[planning.DRAWN]:g}" for each in so_far.steps if each.job.kind == JobKind.SAMPLE]
     if len(drawn) > 1:
         told = "each continues the one before and was audited by itself; a size learns the first part of the smallest that holds it"
         yield "Drawn when it was extended", f"sets of the sizes {', '.join(drawn)}: {told}"
