@@ -23,6 +23,8 @@ NOT_IN_KEY = {
 DRAWS = or_(StudyStep.name == SAMPLES, StudyStep.name.startswith(f"{SAMPLES}/"))
 AUDITS = or_(StudyStep.name == AUDIT, StudyStep.name.startswith(f"{AUDIT}/"))
 CONTINUED = (JobKind.SAMPLE, "synthetic_set_id")  # nor does the set whose images are taken over, not drawn again
+# Counted up when a release makes a job give another result for the same options: older results are not taken over then.
+REVISIONS = {JobKind.TRAIN_CLASSIFIER: 2}
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,13 @@ def cells(spec: StudySpec) -> list[dict[str, Any]]:
 
 
 def step_keys(planned: Sequence[Planned]) -> dict[str, str]:
-    """Of each step by name: a hash of its kind, its options and the keys of what it needs. Equal keys, equal results."""
+    """Of each step by name: a hash of its kind and revision, its options and the keys of what it needs. Equal keys, equal results."""
     keys: dict[str, str] = {}
     for step in planned:
         options = {name: value for name, value in step.draft.items() if name not in NOT_IN_KEY}
         needs = {option: keys[needed] for option, needed in step.needs.items() if (step.kind, option) != CONTINUED}
-        text = json.dumps([str(step.kind), options, needs], sort_keys=True)
+        kind = [str(step.kind), REVISIONS[step.kind]] if step.kind in REVISIONS else str(step.kind)
+        text = json.dumps([kind, options, needs], sort_keys=True)
         keys[step.name] = hashlib.sha256(text.encode()).hexdigest()
     return keys
 

@@ -230,6 +230,13 @@ class TestUsingAgain:
         session.flush()
         assert not step(session, studies.launch(session, who, spec_of(version)), "diffusion").is_reused
 
+    def test_results_of_a_release_that_made_them_otherwise_are_not_taken_over(self, session, who, version, monkeypatch):
+        studies.launch(session, who, spec_of(version))
+        monkeypatch.setitem(planning.REVISIONS, JobKind.TRAIN_CLASSIFIER, 1000)
+        later = studies.launch(session, who, spec_of(version))
+        reused = {each.step.name for each in studies.progress(session, later).steps if each.step.is_reused}
+        assert reused == {"diffusion", "samples", "audit"}
+
 
 class TestWhatDoesNotFit:
     def test_leaks_are_refused_before_any_job_is_made(self, session, who, version):

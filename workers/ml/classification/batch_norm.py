@@ -2,7 +2,9 @@
 
 Running averages move by 1 % to 10 % a step: after the few dozen steps of a small training set they are still those of
 ImageNet, and a network that is right in training mode is wrong in eval mode. So they are counted afresh, as plain
-averages over a fixed sample of training images, each time before the network is judged.
+averages over training images, each time before the network is judged. The sample must hold the classes in the shares
+in which training drew them: a network that saw every class equally often, judged with the statistics of a set where one
+is rare, takes that class for its neighbours.
 """
 
 import itertools
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-MAX_IMAGES = 512  # statistics of more images differ by less than those of two batches
+NUM_IMAGES = 512  # statistics of more images differ by less than those of two batches
 
 
 def settle_batch_norm(*, network: nn.Module, batches: Iterable[Tensor]) -> None:
@@ -31,13 +33,6 @@ def settle_batch_norm(*, network: nn.Module, batches: Iterable[Tensor]) -> None:
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()
-
-
-def sample_batches(*, num_images: int, batch_size: int, seed: int) -> list[Tensor]:
-    """Indices of at most MAX_IMAGES training images in batches of nearly equal size, the same for equal seeds."""
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(num_images, generator=generator)[:MAX_IMAGES]
-    return list(torch.tensor_split(chosen, max(1, round(len(chosen) / batch_size))))
 
 
 def _forward_all(network: nn.Module, batches: Iterable[Tensor]) -> None:

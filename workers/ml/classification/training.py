@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from workers.ml.classification.augmentation import augment_images
-from workers.ml.classification.batch_norm import sample_batches, settle_batch_norm
+from workers.ml.classification.batch_norm import NUM_IMAGES, settle_batch_norm
 from workers.ml.classification.batches import epoch_batches
 from workers.ml.classification.networks import check_input_size
 from workers.ml.classification.prediction import check_images, enlarge, normalise, predict_with, to_device
@@ -83,7 +83,7 @@ def train_classifier(
         for record in _epoch_steps(state, recipe, images_uint8, labels):
             losses.append(record.loss)
             yield record
-        _settle(state, recipe, images_uint8)
+        _settle(state, recipe, images_uint8, labels)
         yield _close_epoch(state, recipe, float(np.mean(losses)), val_images_uint8, val_labels)
 
 
@@ -153,11 +153,18 @@ def _loss(state: ClassifierState, recipe: _Recipe, inputs: Tensor, targets: Tens
     return functional.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
 
 
-def _settle(state: ClassifierState, recipe: _Recipe, images_uint8: NDArray[np.uint8]) -> None:
+def _settle(
+    state: ClassifierState, recipe: _Recipe, images_uint8: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> None:
+    """Statistics of the same batches after every epoch, drawn as training draws its own."""
     seed = derive_seed(state.seed, "batch norm")
-    chosen = sample_batches(num_images=len(images_uint8), batch_size=recipe.batch_size, seed=seed)
-    batches = (_plain(state, recipe, images_uint8[indices.numpy()]) for indices in chosen)
-    settle_batch_norm(network=state.built.network, batches=batches)
+    order = epoch_batches(
+        labels=labels, batch_size=recipe.batch_size, class_balanced=recipe.class_balanced, seed=seed
+    )  # fmt: skip
+    chosen = order[: math.ceil(NUM_IMAGES / recipe.batch_size)]
+    settle_batch_norm(
+        network=state.built.network, batches=(_plain(state, recipe, images_uint8[indices]) for indices in chosen)
+    )
 
 
 def _plain(state: ClassifierState, recipe: _Recipe, images_uint8: NDArray[np.uint8]) -> Tensor:

@@ -1,3 +1,4 @@
+import copy
 import hashlib
 
 import numpy as np
@@ -6,7 +7,9 @@ import torch
 
 from tests.workers.ml.classification.corner_marks import draw, new_state, training_arguments
 from workers.ml.checkpoints import read_directory, write_directory
+from workers.ml.classification.batch_norm import settle_batch_norm
 from workers.ml.classification.networks import build_classifier
+from workers.ml.classification.prediction import enlarge, normalise, to_device
 from workers.ml.classification.state import (
     EpochRecord,
     StepRecord,
@@ -32,6 +35,20 @@ def advance(state, until_epoch=None, **arguments):
         if isinstance(record, EpochRecord) and record.epoch == until_epoch:
             break
     return records
+
+
+def settled(state, images_uint8):
+    """A copy of the network with the statistics of `images_uint8`, all of them in one batch."""
+    network = copy.deepcopy(state.built.network)
+    inputs = normalise(
+        enlarge(to_device(images_uint8, device="cpu"), input_size=64), mean=state.built.mean, std=state.built.std
+    )
+    settle_batch_norm(network=network, batches=[inputs])
+    return network
+
+
+def statistics(network):
+    return torch.cat([value for name, value in network.state_dict().items() if name.endswith("running_mean")])
 
 
 class TestTrainClassifier:
@@ -82,6 +99,21 @@ class TestTrainClassifier:
         assert state.best == best
         state.finish_epoch(EpochRecord(5, 5, 0.1, 9.0, 0.0, 0.0))
         assert state.best == best
+
+    @pytest.mark.parametrize("balanced", [True, False])
+    def test_judges_with_statistics_of_classes_in_the_shares_that_it_drew(self, balanced: bool) -> None:
+        arguments = training_arguments(per_class=60, num_epochs=1, class_balanced=balanced)
+        rare = np.concatenate([np.flatnonzero(arguments["labels"] != 1), np.flatnonzero(arguments["labels"] == 1)[:6]])
+        state = new_state()
+        advance(
+            state, **{**arguments, "images_uint8": arguments["images_uint8"][rare], "labels": arguments["labels"][rare]}
+        )
+        found = statistics(state.built.network)
+        errors = {
+            name: (found - statistics(settled(state, arguments["images_uint8"][images]))).abs().sum()
+            for name, images in (("equal shares", np.arange(180)), ("as they come", rare))
+        }
+        assert min(errors, key=lambda name: errors[name]) == ("equal shares" if balanced else "as they come")
 
     def test_takes_rgb_images(self):
         records = advance(new_state(channels=3), **training_arguments(num_epochs=1, channels=3))
