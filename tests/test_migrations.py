@@ -23,9 +23,12 @@ from models import (
     Explanation,
     ExplanationItem,
     Image,
+    Job,
     Prediction,
+    Study,
     StudyStep,
     SyntheticImage,
+    SyntheticSet,
 )
 from models.specs import StudySpec
 from tests import factories
@@ -106,6 +109,7 @@ def test_rows_that_name_those_of_a_changed_table_stay(empty: Database, revision:
         who = factories.identity(session)
         version = factories.dataset_with_version(session, who)
         drawn = factories.synthetic_set(session, who, factories.checkpoint(session, who, version))
+        drawn.spec = {"seed": 3}
         network = factories.classifier(session, who, version, synthetic_set_id=drawn.id)
         factories.evaluation(session, who, network, {})
         spec = StudySpec(
@@ -119,6 +123,11 @@ def test_rows_that_name_those_of_a_changed_table_stay(empty: Database, revision:
         assert {table: session.scalar(select(func.count()).select_from(table)) for table in kept} == kept
         cells = select(StudyStep.cell).where(StudyStep.name.in_(["samples", "audit"]))
         assert session.scalars(cells).all() == [{"drawn": 2.0}] * 2 * (StudyStep in kept)
+        guided = {"guidance": 1.5, "guidance_start": 0.0, "guidance_stop": 1.0}
+        assert session.scalars(select(SyntheticSet.spec)).all() == [{**guided, "seed": 3}]
+        assert [spec["sampling"] for spec in session.scalars(select(Study.spec))] == [guided] * (StudyStep in kept)
+        sampling = session.scalars(select(Job.spec).where(Job.kind == "sample"))
+        assert {spec["guidance_stop"] for spec in sampling} == {1.0}
 
 
 def test_nothing_is_changed_where_a_row_would_name_one_that_is_not_there(database: Database):

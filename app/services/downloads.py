@@ -125,7 +125,8 @@ carries the same in its text chunks.
 - checkpoint: {checkpoint.name} (sha256 `{checkpoint.sha256}`)
 - learnt from: {dataset.name if dataset is not None else "images that came with the studio"}
 - differential privacy: {checkpoints.guarantee_in_words(checkpoint)}
-- seed {spec.get("seed", 0)}, sampler {spec.get("sampler", "?")}, {spec.get("num_steps", "?")} steps, guidance {spec.get("guidance", "?")}
+- seed {spec.get("seed", 0)}, sampler {spec.get("sampler", "?")}, {spec.get("num_steps", "?")} steps, guidance {spec.get("guidance", "?")} from {spec.get("guidance_start", 0)} to \
+{spec.get("guidance_stop", 1)} of the way from noise to image
 
 A network trained on few images can copy them: check the nearest real images before you publish this set.
 """

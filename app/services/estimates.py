@@ -284,7 +284,8 @@ def _sample_work(session: Session, spec: Sampling, stand: Stand) -> Work:
     total = sum(drawing.counts_of(spec, checkpoint.classes))
     trained = _trained_with(checkpoint)
     cost = costs.unet(trained, channels=checkpoint.channels, num_classes=len(checkpoint.classes))
-    calls = spec.num_steps * (2 if spec.guidance > 1 else 1) * (2 if spec.sampler == "heun" else 1)
+    guided = spec.guidance_stop - spec.guidance_start if spec.guidance > 1 else 0
+    calls = spec.num_steps * (1 + guided) * (2 if spec.sampler == "heun" else 1)
     memory = PROCESS_BYTES + checkpoint.size + round(cost.activations * min(spec.batch_size, 64))
     pixels = checkpoint.image_size**2 * checkpoint.channels
     return Work(

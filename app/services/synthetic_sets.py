@@ -14,6 +14,7 @@ from app.services.identity import Identity
 from app.services.paging import Page, page
 from app.services.rows import LARGEST_ID, clean_name, count, note, owned, refuse_if_a_job_needs
 from models import Checkpoint, Classifier, Dataset, DatasetVersion, Evaluation, Mark, SyntheticImage, SyntheticSet
+from models.specs.sampling import DRAWN_WITH
 
 MOST_MARKED_AT_ONCE = 1000
 
@@ -70,7 +71,7 @@ def recipe(synthetic_set: SyntheticSet, image: SyntheticImage) -> dict[str, Any]
         "class": synthetic_set.classes[image.label],
         "seed": image.seed,
         "index": image.index,
-        **{option: spec[option] for option in ("guidance", "sampler", "num_steps") if option in spec},
+        **{option: spec[option] for option in DRAWN_WITH if option in spec},
     }
 
 

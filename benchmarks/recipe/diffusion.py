@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.recipe.data import Dataset
 from workers.ml import checkpoints
-from workers.ml.diffusion.sampling import sample_images
+from workers.ml.diffusion.sampling import Guidance, sample_images
 from workers.ml.diffusion.training import (
     Denoiser,
     TrainingState,
@@ -126,7 +126,7 @@ def draw(
         labels=labels,
         indices=np.arange(len(labels)),
         seed=seed,
-        guidance=guidance,
+        guidance=Guidance(guidance, 0.2, 0.8),
         sampler="dpm++",
         num_steps=SAMPLING_STEPS,
         batch_size=40,

@@ -8,6 +8,13 @@ from models.job import JobKind
 from models.specs.base import Seed, Spec, more
 
 MOST_PARTS = 64
+DRAWN_WITH = (
+    "guidance",
+    "guidance_start",
+    "guidance_stop",
+    "sampler",
+    "num_steps",
+)  # beside checkpoint, class, seed and index
 
 
 class Sampling(Spec):
@@ -24,7 +31,25 @@ class Sampling(Spec):
     seed: Seed = 0
     guidance: Annotated[
         float, Field(ge=1, le=20, description="Classifier-free guidance scale; 1 is none.", json_schema_extra=more())
-    ] = 1.5
+    ] = 2.0
+    guidance_start: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="Share of the way from noise to image at which guidance begins; before, it parts classes by brightness.",
+            json_schema_extra=more(),
+        ),
+    ] = 0.2
+    guidance_stop: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Share of the way from noise to image at which guidance ends; after, it parts classes by sharpness.",
+            json_schema_extra=more(),
+        ),
+    ] = 0.8
     sampler: Annotated[
         Literal["ddim", "dpm++", "unipc", "heun"], Field(description="Sampler.", json_schema_extra=more())
     ] = "dpm++"
@@ -64,6 +89,15 @@ class Sampling(Spec):
             raise ValueError("Give either per_class or counts, and not both.")
         if self.counts is not None and not sum(self.counts.values()):
             raise ValueError("counts asks for no image at all; ask for at least one.")
+        return self
+
+    @model_validator(mode="after")
+    def guides_for_a_while(self) -> Self:
+        if self.guidance_start >= self.guidance_stop:
+            raise ValueError(
+                f"guidance_start is {self.guidance_start} and guidance_stop {self.guidance_stop}; guidance must begin before it "
+                "ends. For none, set guidance to 1."
+            )
         return self
 
 

@@ -122,6 +122,11 @@ class TestSample:
     def test_wants_at_least_one_image(self) -> None:
         assert "no image at all" in refused(SampleSpec, checkpoint_id=1, counts={"a": 0})
 
+    def test_guidance_begins_before_it_ends(self) -> None:
+        said = refused(SampleSpec, checkpoint_id=1, per_class=1, guidance_start=0.5, guidance_stop=0.5)
+        assert "guidance_start is 0.5 and guidance_stop 0.5" in said
+        assert "set guidance to 1" in said
+
 
 class TestTrainClassifier:
     def test_learns_from_the_synthetic_set_that_is_named(self) -> None:

@@ -19,7 +19,7 @@ from workers.context import JobContext
 from workers.jobs.arrays import LabelledImages, Source, load_images, real_sources
 from workers.jobs.audit_images import learnt_by, look_alikes
 from workers.jobs.evaluate import group_numbers
-from workers.ml.diffusion.sampling import sample_images
+from workers.ml.diffusion.sampling import Guidance, sample_images
 from workers.ml.diffusion.training import TrainingState, as_kept, denoiser_of, keep
 from workers.ml.images import Uint8Images
 from workers.ml.privacy.calibration import TooFewHeldOutError
@@ -28,7 +28,7 @@ from workers.ml.seeding import derive_seed
 
 LEVEL = 0.001  # of unseen real images, as audits have it by default
 PREVIEW_STEPS = 12
-PREVIEW_GUIDANCE = 1.5
+PREVIEW_GUIDANCE = Guidance(1.5)
 PREVIEW_BATCH = 32
 Check = dict[str, Any]
 

@@ -19,6 +19,7 @@ from app.core.drawing import CLASS_STRIDE, Request
 from app.core.images import Uint8, encode_png
 from models import SyntheticImage
 from models.specs import Sampling
+from models.specs.sampling import DRAWN_WITH
 from workers.context import JobContext
 from workers.jobs import notes
 from workers.jobs.pace import Pace
@@ -26,7 +27,7 @@ from workers.jobs.problems import explained
 from workers.jobs.sample_joining import show_first
 from workers.jobs.sample_set import Drawn, Origin
 from workers.jobs.sheets import MOST_COLUMNS, publish_sheet
-from workers.ml.diffusion.sampling import SampledBatch, sample_images
+from workers.ml.diffusion.sampling import Guidance, SampledBatch, sample_images
 from workers.ml.diffusion.training import Denoiser, load_denoiser
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -106,7 +107,7 @@ def _batches(job: Drawing, missing: list[Request]) -> Iterable[SampledBatch]:
         labels=np.array([request.label for request in missing], dtype=np.int64),
         indices=np.array([request.index for request in missing], dtype=np.int64),
         seed=spec.seed,
-        guidance=spec.guidance,
+        guidance=Guidance(spec.guidance, spec.guidance_start, spec.guidance_stop),
         sampler=spec.sampler,
         num_steps=spec.num_steps,
         batch_size=spec.batch_size,
@@ -133,9 +134,7 @@ def provenance(spec: Sampling, checkpoint_sha256: str, *, index: int, label: str
         "class": label,
         "seed": spec.seed,
         "index": index,
-        "guidance": spec.guidance,
-        "sampler": spec.sampler,
-        "num_steps": spec.num_steps,
+        **{option: getattr(spec, option) for option in DRAWN_WITH},
     }
     return {"Software": f"Phantom Studio {studio_version()}", "Comment": NOTE, "phantom-studio": json.dumps(recipe)}
 

@@ -12,9 +12,10 @@ from app.services.prepare.needs import listed
 from app.services.rows import owned
 from models import Checkpoint, DatasetVersion, SyntheticSet
 from models.specs import SampleSpec
+from models.specs.sampling import DRAWN_WITH
 
 MOST_IMAGES = 1_000_000  # of one synthetic set
-RECIPE = ("checkpoint_id", "seed", "guidance", "sampler", "num_steps")  # what decides how image k of a class looks
+RECIPE = ("checkpoint_id", "seed", *DRAWN_WITH)  # what decides how image k of a class looks
 
 
 def sample(session: Session, who: Identity, spec: SampleSpec) -> tuple[SampleSpec, str]:

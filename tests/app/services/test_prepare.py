@@ -105,7 +105,7 @@ class TestSample:
 
     @pytest.mark.parametrize(("options", "says"), [
         ({"seed": 3}, "seed is 0 there and 3 here"),
-        ({"guidance": 2.0, "sampler": "ddim"}, "guidance is 1.5 there and 2.0 here, sampler is dpm++ there"),
+        ({"guidance": 1.5, "sampler": "ddim"}, "guidance is 2.0 there and 1.5 here, sampler is dpm++ there"),
     ])  # fmt: skip
     def test_a_set_of_other_images_cannot_be_continued(
         self, database: Database, who: Identity, checkpoint: Checkpoint, options: dict[str, Any], says: str

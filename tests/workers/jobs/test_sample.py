@@ -73,7 +73,8 @@ class TestImages:
         assert recipe.pop("version")
         assert recipe == {
             "synthetic": True, "generator": "Phantom Studio", "checkpoint_sha256": checkpoint.sha256, "class": "ring",
-            "seed": 9, "index": image.index, "guidance": 2.5, "sampler": "dpm++", "num_steps": 3,
+            "seed": 9, "index": image.index, "guidance": 2.5, "guidance_start": 0.2,
+            "guidance_stop": 0.8, "sampler": "dpm++", "num_steps": 3,
         }  # fmt: skip
         assert "Synthetic image" in text["Comment"]
 

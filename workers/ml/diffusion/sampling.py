@@ -6,6 +6,7 @@ always run on chunks of one fixed size, and image k always sits in row k modulo 
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,24 @@ class SampledBatch(NamedTuple):
     images_uint8: Uint8Images
 
 
+@dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance (arXiv:2207.12598) on an interval of the way from noise to image (arXiv:2404.07724).
+
+    scale: 1 follows the class as learnt, above 1 exaggerates it (uncond + scale * (cond - uncond)), 0 ignores it.
+    start, stop: shares of the way, 0 is noise and 1 the image; outside of them the class is followed as learnt. Where there
+    is hardly anything but noise, guidance parts the classes by brightness; near the end, by sharpness.
+    """
+
+    scale: float
+    start: float = 0.0
+    stop: float = 1.0
+
+    def acts_at(self, t: float) -> bool:
+        """Whether the step at timestep t is guided."""
+        return self.scale != 1 and self.start <= 1 - t / schedule.NUM_TIMESTEPS <= self.stop
+
+
 class _Request(NamedTuple):
     place: int
     image: int
@@ -48,7 +67,7 @@ def sample_images(
     labels: NDArray[np.int64],
     indices: NDArray[np.int64],
     seed: int,
-    guidance: float,
+    guidance: Guidance,
     sampler: str,
     num_steps: int,
     batch_size: int,
@@ -57,8 +76,7 @@ def sample_images(
     """Yield the images of `indices` (K,) with `labels` (K,), batch_size at a time, in the order given.
 
     The image of index k depends only on the denoiser, its label, seed, k, guidance, sampler and num_steps: it is
-    bit-identical in any order, subset or batch_size on one kind of device. guidance: 1 follows the class as learnt, above 1
-    exaggerates it (cond + (guidance - 1) * (cond - uncond)), 0 ignores it.
+    bit-identical in any order, subset or batch_size on one kind of device.
 
     Raises ValueError, before drawing, if labels and indices do not fit each other or the network.
     """
@@ -71,15 +89,15 @@ def _check_request(
     config: UNetConfig,
     labels: NDArray[np.int64],
     indices: NDArray[np.int64],
-    guidance: float,
+    guidance: Guidance,
     batch_size: int,
 ) -> None:
     if labels.ndim != 1 or labels.shape != indices.shape:
         raise ValueError(f"labels {labels.shape} and indices {indices.shape} must be two vectors of one length.")
     if len(labels) and (labels.min() < 0 or labels.max() >= config.num_classes or indices.min() < 0):
         raise ValueError(f"labels must lie in 0..{config.num_classes - 1} and indices must not be negative.")
-    if batch_size < 1 or guidance < 0:
-        raise ValueError(f"batch_size {batch_size} must be at least 1 and guidance {guidance} at least 0.")
+    if batch_size < 1 or guidance.scale < 0:
+        raise ValueError(f"batch_size {batch_size} must be at least 1 and guidance {guidance.scale} at least 0.")
 
 
 def _batches(
@@ -87,7 +105,7 @@ def _batches(
     labels: NDArray[np.int64],
     indices: NDArray[np.int64],
     seed: int,
-    guidance: float,
+    guidance: Guidance,
     sampler: str,
     num_steps: int,
     batch_size: int,
@@ -126,7 +144,7 @@ def _draw(
     denoiser: Denoiser,
     rows: list[_Request],
     seed: int,
-    guidance: float,
+    guidance: Guidance,
     sampler: str,
     num_steps: int,
     device: str,
@@ -148,13 +166,13 @@ def _draw(
     return to_uint8(x)
 
 
-def _guided(denoiser: Denoiser, x: Tensor, t: Tensor, labels: Tensor, guidance: float) -> Tensor:
-    """Predict with classifier-free guidance (arXiv:2207.12598); x (N, C, H, W), t scalar, labels (N,)."""
+def _guided(denoiser: Denoiser, x: Tensor, t: Tensor, labels: Tensor, guidance: Guidance) -> Tensor:
+    """Predict with classifier-free guidance; x (N, C, H, W), t scalar, labels (N,)."""
     x = x.contiguous(memory_format=torch.channels_last)
     ts = t.expand(len(x)).to(x.device)
     conditional: Tensor = denoiser.network(x, ts, labels)
-    if guidance == 1:
+    if not guidance.acts_at(float(t)):
         return conditional
     null = torch.full_like(labels, denoiser.config.num_classes)
     unconditional: Tensor = denoiser.network(x, ts, null)
-    return unconditional + guidance * (conditional - unconditional)
+    return unconditional + guidance.scale * (conditional - unconditional)

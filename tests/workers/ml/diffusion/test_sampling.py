@@ -1,17 +1,19 @@
 """Samples show what was learnt, by every sampler, and image k is the same in any company."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from tests.workers.ml.diffusion.tiny import DARK, LIGHT, SPOT
-from workers.ml.diffusion.sampling import chunk_size, initial_noise, sample_images
+from workers.ml.diffusion.sampling import Guidance, chunk_size, initial_noise, sample_images
 from workers.ml.diffusion.schedule import SAMPLERS
 
 
 def sample(denoiser, labels, indices, **changes):
     options = {
         "seed": 3,
-        "guidance": 1.0,
+        "guidance": Guidance(1.0),
         "sampler": "dpm++",
         "num_steps": 6,
         "batch_size": 8,
@@ -48,7 +50,7 @@ def test_all_samplers_reach_the_same_images(trained):
         assert np.abs(other - drawn[0]).mean() < 4
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("guidance", [Guidance(1.0), Guidance(2.0), Guidance(2.0, 0.2, 0.8)])
 def test_an_image_is_bit_identical_in_any_batch_subset_and_order(trained, guidance):
     indices = np.arange(20)
     labels = indices % 2
@@ -57,6 +59,18 @@ def test_an_image_is_bit_identical_in_any_batch_subset_and_order(trained, guidan
         assert np.array_equal(sample(trained, labels, indices, guidance=guidance, batch_size=batch_size), whole)
     chosen = np.array([17, 1, 9, 4])
     assert np.array_equal(sample(trained, labels[chosen], chosen, guidance=guidance), whole[chosen])
+
+
+def test_guidance_acts_on_its_part_of_the_way_alone(trained):
+    drawn = {
+        (start, stop): sample(trained, [0, 1], [0, 1], num_steps=10, guidance=Guidance(3.0, start, stop))
+        for start, stop in ((0.0, 1.0), (0.2, 0.8), (0.01, 0.09), (0.91, 0.99))
+    }
+    plain = sample(trained, [0, 1], [0, 1], num_steps=10)
+    assert np.array_equal(drawn[0.01, 0.09], plain)  # ten steps lie at 0.001, 0.101 and so on to 0.901
+    assert np.array_equal(drawn[0.91, 0.99], plain)
+    for one, other in itertools.combinations([plain, drawn[0.0, 1.0], drawn[0.2, 0.8]], 2):
+        assert not np.array_equal(one, other)
 
 
 def test_label_seed_and_index_each_change_the_image(trained):
@@ -73,7 +87,7 @@ def test_batches_come_in_the_order_asked_for(trained):
             labels=np.array([1, 0, 1]),
             indices=np.array([9, 2, 1]),
             seed=0,
-            guidance=1.0,
+            guidance=Guidance(1.0),
             sampler="ddim",
             num_steps=2,
             batch_size=2,
@@ -102,7 +116,7 @@ def test_chunks_shrink_with_image_size_on_a_gpu(trained):
         ({"labels": np.array([0, 1])}, "two vectors of one length"),
         ({"indices": np.array([-1])}, "not be negative"),
         ({"batch_size": 0}, "at least 1"),
-        ({"guidance": -1.0}, "at least 0"),
+        ({"guidance": Guidance(-1.0)}, "at least 0"),
         ({"sampler": "euler"}, "expected one of"),
         ({"num_steps": 0}, "expected 1 to 1000"),
     ],
