@@ -110,7 +110,7 @@ class Study(Result):
 
     @property
     def state(self) -> str:
-        """running, succeeded (there is a table) or failed."""
+        """running, succeeded (there is a table), failed or cancelled."""
         return str(self.data["state"])
 
     @property
@@ -139,7 +139,7 @@ class Study(Result):
             raise JobFailed(
                 f"Study {self.id} has no table: {self._why()}",
                 hint=f"Look at its jobs: {self.url}",
-                code="failed",
+                code=self.state,
                 job=self,
             )
         return self

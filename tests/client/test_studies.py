@@ -106,7 +106,7 @@ def test_it_is_extended_and_cancelled(studio: Studio, data) -> None:
     assert "samples/size 3" in {step["name"] for step in study.steps}
     with pytest.raises(ProblemError, match="greater than 0"):
         study.extend(sizes=[0])
-    assert study.cancel().state == "failed"
+    assert study.cancel().state == "cancelled"
     with pytest.raises(JobFailed, match="has no table: Cancelled"):
         study.wait(progress=False)
     study.delete()

@@ -74,7 +74,7 @@ class StudyOut(Out):
     name: str
     dataset_id: int
     version_id: int
-    state: str = Field(description="running; succeeded: there is a table of what could be done; failed.")
+    state: str = Field(description="running; succeeded: there is a table of what could be done; failed; cancelled.")
     counts: dict[str, int] = Field(description="Jobs by state.")
     num_reused: int
     reproduces_id: int | None = Field(description="The study that this one runs again; null: none, or deleted.")

@@ -45,10 +45,10 @@ class Progress:
 
     @property
     def state(self) -> str:
-        """running, succeeded (there is a table), or failed."""
+        """running, succeeded (there is a table), failed, or cancelled."""
         if not self.is_finished:
             return "running"
-        return "succeeded" if self.answer is not None and self.answer.state == JobState.SUCCEEDED else "failed"
+        return str(self.answer.state) if self.answer is not None else str(JobState.FAILED)
 
 
 def get(session: Session, who: Identity, study_id: int) -> Study:

@@ -314,6 +314,7 @@ class TestTheEnd:
         with pytest.raises(ConflictError, match="still running"):
             studies.delete(session, who, study)
         cancelling.cancel(session, who, study)
+        assert studies.progress(session, study).state == "cancelled"
         studies.delete(session, who, study)
         session.flush()
         assert session.scalars(select(StudyStep)).all() == []
