@@ -146,10 +146,11 @@ def _flagged(spaces: Mapping[str, Any]) -> Light:
         reason = next(iter(known.values()))["above_floor"]["reason"]
         return _light("copies", GREY, f"Flagged images cannot be compared with unseen real ones. {reason}")
     above = [name for name, each in tested.items() if each["above_floor"]["is_above"]]
-    name = above[0] if above else next(iter(tested))
+    name = above[0] if above else max(tested, key=lambda name: int(tested[name]["rate"]["count"]))
     rate, floor = tested[name]["rate"], tested[name]["floor"]
+    flagged = "is flagged as a copy" if rate["count"] == 1 else "are flagged as copies"
     said = (
-        f"{rate['count']:,} of {rate['n']:,} images are flagged as copies ({name}; at most {100 * rate['high']:.1f} % with 95 % confidence), "
+        f"{rate['count']:,} of {rate['n']:,} images {flagged} ({name}; at most {100 * rate['high']:.1f} % with 95 % confidence), "
         f"against {floor['count']:,} of {floor['n']:,} unseen real ones"
     )
     if above:

@@ -183,10 +183,16 @@ def _utility(session: Session, synthetic_set: SyntheticSet) -> tuple[int | None,
         .join(Job, Job.id == StudyStep.job_id)
         .where(AUDITS, learnt.in_([synthetic_set.id, *filtered]))
     )
+    running = None
     for study, set_id in session.execute(query.order_by(Study.id.desc())):
-        if studies.progress(session, study).state == "succeeded":
+        state = studies.progress(session, study).state
+        if state == "running":
+            running = running or study.id
+        if state == "succeeded":
             name = f"Study {study.id}" + ("" if set_id == synthetic_set.id else ", without the copies")
             return study.id, rules.utility(study=name, tables=_tables(study))
+    if running is not None:
+        return None, rules.unmeasured(f"Study {running} measures it; it has not ended.")
     return None, rules.unmeasured(NO_STUDY)
 
 

@@ -88,6 +88,18 @@ class TestCopies:
             found(report=report(is_above=True), without=Without(1, 100, audited_since=True))["copies"]["state"] == "red"
         )
 
+    def test_are_told_of_the_search_that_flags_most(self) -> None:
+        audited = report()
+        pixels = audited["privacy"]["spaces"]["pixels"]["copies"]
+        pixels["rate"] = {"count": 0, "n": 200, "high": 0.018}
+        audited["privacy"]["spaces"]["resnet50"] = {
+            "copies": {**pixels, "rate": {"count": 1, "n": 200, "high": 0.0275}}
+        }
+        sentence = found(report=audited)["copies"]["sentence"]
+        assert sentence.startswith(
+            "1 of 200 images is flagged as a copy (resnet50; at most 2.8 % with 95 % confidence)"
+        )
+
 
 def test_membership_is_red_above_0_60() -> None:
     assert found(report=report(high=0.60))["membership"]["state"] == "green"

@@ -94,13 +94,14 @@ class TestTheLights:
         assert states(gate)["utility"] == "grey"
         assert "no arm real_equal" in gate.lights[3]["sentence"]
 
-    def test_a_study_that_still_runs_says_nothing(self, database: Database, who: Identity) -> None:
+    def test_a_study_that_still_runs_says_that_it_does(self, database: Database, who: Identity) -> None:
         with database.write() as session:
             study = studied(session, who)
             session.get_one(Job, study.answer_job_id).state = JobState.RUNNING
             session.flush()
             gate = gate_of_set(session, learnt(session, study))
         assert (states(gate)["utility"], gate.study_id) == ("grey", None)
+        assert gate.lights[3]["sentence"] == f"Study {study.id} measures it; it has not ended."
 
     def test_leaks_that_are_found_after_the_audit_count(
         self, database: Database, who: Identity, drawn: SyntheticSet
