@@ -8,7 +8,7 @@ the stream holds no session.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,11 +125,15 @@ carries the same in its text chunks.
 - checkpoint: {checkpoint.name} (sha256 `{checkpoint.sha256}`)
 - learnt from: {dataset.name if dataset is not None else "images that came with the studio"}
 - differential privacy: {checkpoints.guarantee_in_words(checkpoint)}
-- seed {spec.get("seed", 0)}, sampler {spec.get("sampler", "?")}, {spec.get("num_steps", "?")} steps, guidance {spec.get("guidance", "?")} from {spec.get("guidance_start", 0)} to \
-{spec.get("guidance_stop", 1)} of the way from noise to image
+- seed {spec.get("seed", 0)}, sampler {spec.get("sampler", "?")}, {spec.get("num_steps", "?")} steps, {_guidance(spec)}
 
 A network trained on few images can copy them: check the nearest real images before you publish this set.
 """
+
+
+def _guidance(spec: Mapping[str, Any]) -> str:
+    scale, start, stop = (spec.get(option) for option in ("guidance", "guidance_start", "guidance_stop"))
+    return "no guidance" if scale == 1 else f"guidance {scale} from {start} to {stop} of the way from noise to image"
 
 
 def checkpoint(session: Session, storage: Storage, checkpoint: Checkpoint) -> Download:

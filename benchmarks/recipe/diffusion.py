@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.recipe.data import Dataset
+from models.specs import Sampling
 from workers.ml import checkpoints
 from workers.ml.diffusion.sampling import Guidance, sample_images
 from workers.ml.diffusion.training import (
@@ -121,12 +122,13 @@ def draw(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return per_class images of each class, by DPM-Solver++ 2M: (N, S, S, C) and (N,)."""
     labels = np.repeat(np.arange(denoiser.config.num_classes), per_class)
+    asked = Sampling(checkpoint_id=0, per_class=per_class, guidance=guidance)
     batches = sample_images(
         denoiser=denoiser,
         labels=labels,
         indices=np.arange(len(labels)),
         seed=seed,
-        guidance=Guidance(guidance, 0.2, 0.8),
+        guidance=Guidance(asked.guidance, asked.guidance_start, asked.guidance_stop),
         sampler="dpm++",
         num_steps=SAMPLING_STEPS,
         batch_size=40,

@@ -72,6 +72,16 @@ class TestSyntheticSet:
         assert "disc/000000.png" in files
         assert json.loads(files["metadata.jsonl"].splitlines()[0])["mark"] == "rejected"
 
+    @pytest.mark.parametrize(("scale", "says"), [
+        (2.0, "guidance 2.0 from 0.2 to 0.8 of the way from noise to image"), (1.0, "9 steps, no guidance"),
+    ])  # fmt: skip
+    def test_its_card_says_how_it_was_drawn(
+        self, database: Database, storage: Storage, made: SyntheticSet, scale: float, says: str
+    ) -> None:
+        drawn_with = {"guidance": scale, "guidance_start": 0.2, "guidance_stop": 0.8, "num_steps": 9}
+        made.spec = {"sampler": "ddim", **drawn_with}
+        assert says in download(database, storage, made)["README.md"].decode()
+
     def test_its_card_says_what_was_left_out(self, database: Database, storage: Storage, made: SyntheticSet) -> None:
         card = download(database, storage, made)["README.md"].decode()
         assert "| disc | 2 |" in card

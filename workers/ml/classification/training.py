@@ -158,9 +158,7 @@ def _settle(
 ) -> None:
     """Statistics of the same batches after every epoch, drawn as training draws its own."""
     seed = derive_seed(state.seed, "batch norm")
-    order = epoch_batches(
-        labels=labels, batch_size=recipe.batch_size, class_balanced=recipe.class_balanced, seed=seed
-    )  # fmt: skip
+    order = epoch_batches(labels=labels, batch_size=recipe.batch_size, class_balanced=recipe.class_balanced, seed=seed)
     chosen = order[: math.ceil(NUM_IMAGES / recipe.batch_size)]
     settle_batch_norm(
         network=state.built.network, batches=(_plain(state, recipe, images_uint8[indices]) for indices in chosen)
