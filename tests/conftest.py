@@ -1,7 +1,7 @@
 """Fixtures on real components: SQLite files, a real PostgreSQL, local storage.
 
 One PostgreSQL server is started for each test process, on first use, in a temporary folder; every test gets a
-database of its own, copied from a template that holds the tables.
+database with empty tables, which nobody else uses.
 """
 
 import os
@@ -23,7 +23,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 for name in [name for name in os.environ if name.startswith("PHANTOM_")]:
     del os.environ[name]  # a developer's own settings must not change a test
 
-from sqlalchemy import create_engine, text  # noqa: E402
+from sqlalchemy import create_engine, inspect, text  # noqa: E402
 
 from app.core.config import Settings  # noqa: E402
 from app.core.db import Database  # noqa: E402
@@ -62,20 +62,44 @@ def _administer(uri: str, statement: str) -> None:
     engine.dispose()
 
 
-@pytest.fixture
-def new_postgresql(postgresql_url: str) -> Iterator[Callable[[], str]]:
-    """A function that makes a fresh PostgreSQL database with the tables and returns its URL."""
-    made: list[str] = []
+@pytest.fixture(scope="session")
+def new_postgresql(postgresql_url: str) -> Callable[[], str]:
+    """A function that makes a PostgreSQL database with the tables and returns its URL; it lasts as long as the server."""
 
     def make() -> str:
         name = f"t_{uuid.uuid4().hex}"
         _administer(postgresql_url.format("postgres"), f"CREATE DATABASE {name} TEMPLATE template_studio")
-        made.append(name)
         return postgresql_url.format(name)
 
-    yield make
-    for name in made:
-        _administer(postgresql_url.format("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    return make
+
+
+@pytest.fixture(scope="session")
+def idle_postgresql() -> list[str]:
+    """Databases that tests have given back: emptying one takes a tenth of the time of making one."""
+    return []
+
+
+def _empty(url: str) -> None:
+    """Leave the tables without rows, their keys beginning at 1 and nobody connected; other tables are an error."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid != pg_backend_pid()"
+            )
+        )
+        found = set(inspect(connection).get_table_names())
+        assert found == set(Base.metadata.tables), f"the test changed the tables: {found ^ set(Base.metadata.tables)}"
+        connection.execute(text("SET LOCAL session_replication_role = replica"))  # keys are not checked
+        for table in Base.metadata.tables:
+            connection.execute(text(f'DELETE FROM "{table}"'))
+        connection.execute(
+            text(
+                "SELECT setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences WHERE last_value IS NOT NULL"
+            )
+        )
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -89,13 +113,17 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database with all tables: every test that asks for it runs on SQLite and on PostgreSQL."""
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database with all tables and no rows: every test that asks for it runs on SQLite and on PostgreSQL."""
     if request.param == "postgresql":
-        make: Callable[[], str] = request.getfixturevalue("new_postgresql")
-        return make()
-    path = shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "studio.sqlite3")
-    return f"sqlite:///{path}"
+        idle: list[str] = request.getfixturevalue("idle_postgresql")
+        url = idle.pop() if idle else request.getfixturevalue("new_postgresql")()
+        yield url
+        _empty(url)
+        idle.append(url)
+    else:
+        path = shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "studio.sqlite3")
+        yield f"sqlite:///{path}"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Migrations build exactly the tables of models/, and can be taken back."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ from models.specs import StudySpec
 from tests import factories
 
 CONFIG = Path(__file__).parents[1] / "alembic.ini"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that no other test gets: these change its tables."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("new_postgresql")()
+    path = shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "studio.sqlite3")
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

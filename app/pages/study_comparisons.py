@@ -17,8 +17,8 @@ from app.services.studies import comparing, reproducing
 from app.services.studies.comparing import Alone, Comparison, Figure, RowComparison, TableComparison
 from app.services.studies.estimating import StudyEstimate
 from app.services.studies.hashing import StepFiles
-from app.services.studies.reporting.words import ARMS, TESTED
-from models import Arm, Dataset, Study
+from app.services.studies.reporting.words import TESTED, arm_name
+from models import Dataset, Study
 
 router = APIRouter(prefix="/studies", include_in_schema=False)
 CHOICES = 200
@@ -176,14 +176,9 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _name(arm: str, size: float | None) -> str:
-    word = ARMS[Arm(arm)][0]
-    return word if size is None else f"{word} × {size:g}"
-
-
 def _alone(each: Alone) -> tuple[Alone, str, str]:
     """With the names of its arm and of what was tested."""
-    return each, _name(each.key.arm, each.key.size), TESTED.get(each.key.tested_on, each.key.tested_on)
+    return each, arm_name(each.key.arm, each.key.size), TESTED.get(each.key.tested_on, each.key.tested_on)
 
 
 def _table(table: TableComparison) -> ComparedTable:
@@ -191,7 +186,7 @@ def _table(table: TableComparison) -> ComparedTable:
     return ComparedTable(
         title=f"{table.architecture} on {TESTED.get(table.tested_on, table.tested_on)}",
         on_same_images=table.on_same_images,
-        blocks=[Block(_name(row.key.arm, row.key.size), list(_lines(row))) for row in table.rows],
+        blocks=[Block(arm_name(row.key.arm, row.key.size), list(_lines(row))) for row in table.rows],
         num_figures=len(table.all_figures), num_differing=len(differing), differing=differing[:MOST_LISTED],
     )  # fmt: skip
 
@@ -200,7 +195,7 @@ def _placed(table: TableComparison) -> Iterator[tuple[str, Figure]]:
     """Every figure of a table with the row and seed that it stands in."""
     yield from (("the table", figure) for figure in table.figures)
     for row in table.rows:
-        name = _name(row.key.arm, row.key.size)
+        name = arm_name(row.key.arm, row.key.size)
         yield from ((name, figure) for figure in row.figures)
         for seed in row.seeds:
             yield from ((f"{name}, seed {seed.seed}", figure) for figure in seed.figures)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.services import studies
 from app.services.studies import Progress
-from app.services.studies.reporting.words import ARMS, TESTED
+from app.services.studies.reporting.words import ARMS, TESTED, arm_name
 from models import Arm, Study
 
 
@@ -84,8 +84,7 @@ def _line(
     known: Mapping[str, Any] | None,
     made: Mapping[str, Any] | None,
 ) -> TableRow:
-    word, about = ARMS[Arm(cell["arm"])]
-    name = word if cell["size"] is None else f"{word} × {cell['size']:g}"
+    name, about = arm_name(cell["arm"], cell["size"]), ARMS[Arm(cell["arm"])][1]
     figures, against = [], None
     if known is not None and "mean" in known:
         for metric, title in (("balanced_accuracy", "Balanced accuracy"), ("accuracy", "Accuracy"), ("auroc", "AUROC")):

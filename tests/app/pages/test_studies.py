@@ -98,7 +98,7 @@ class TestAStudy:
         assert "hx-trigger" not in shown
         assert "Real, equal budget <span" in shown
         assert '<span class="tag">reference</span>' in shown
-        assert "Synthetic × 0.5" in shown
+        assert "Synthetic ×\u00a00.5" in shown
         assert len(re.findall(r'<span class="interval">\[[+-]\d', shown)) == 5  # all rows but the reference
         assert "How these figures were made, n = 120 images" in shown
 

@@ -102,7 +102,7 @@ def figure(found: Figure | None, digits: int = 3, sign: bool = False) -> Markup:
 
 
 def p(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "–" if value is None else "<\u00a00.001" if value < 0.001 else f"{value:.3f}"
 
 
 def duration(seconds: float | None) -> str:
