@@ -8,6 +8,9 @@ from sqlalchemy.orm import Session
 
 from app.services import studies
 from app.services.studies import Progress
+from app.services.studies.reporting.against import Against, against_of, methods_of
+from app.services.studies.reporting.protocol import training_of
+from app.services.studies.reporting.values import Figure, figure
 from app.services.studies.reporting.words import ARMS, TESTED, arm_name
 from models import Arm, Study
 
@@ -22,15 +25,13 @@ class SeedCell:
 
 @dataclass(frozen=True)
 class TableRow:
-    """figures: (name, value, low, high) once the table is made."""
+    """figures: (name, figure) and against: once the table is made."""
 
     name: str
     about: str
     seeds: list[SeedCell]
-    figures: list[tuple[str, float | None, float | None, float | None]]
-    difference: Mapping[str, Any] | None
-    p: float | None
-    p_holm: float | None
+    figures: list[tuple[str, Figure]]
+    against: Against | None
     is_reference: bool
 
 
@@ -47,6 +48,7 @@ def tables_of(session: Session, study: Study, so_far: Progress) -> list[Table]:
     """One for each network and each set of test images: as far as jobs have ended, and with tests once they all have."""
     early = studies.preliminary(session, so_far)
     made = {(table["architecture"], table["tested_on"]): table for table in (study.answer or {}).get("tables", [])}
+    training = training_of(so_far)
     grouped: dict[tuple[str, str], dict[str, list[SeedCell]]] = {}
     arms: dict[str, Mapping[str, Any]] = {}
     for each in so_far.steps:
@@ -60,7 +62,7 @@ def tables_of(session: Session, study: Study, so_far: Progress) -> list[Table]:
         why = "" if found else str(each.job.state)
         seed = SeedCell(cell["seed"], found["balanced_accuracy"] if found else None, url, why)
         grouped.setdefault((cell["architecture"], cell["tested_on"]), {}).setdefault(key, []).append(seed)
-    return [_table(names, rows, arms, made.get(names)) for names, rows in grouped.items()]
+    return [_table(names, rows, arms, made.get(names), training) for names, rows in grouped.items()]
 
 
 def _table(
@@ -68,10 +70,11 @@ def _table(
     rows: Mapping[str, list[SeedCell]],
     arms: Mapping[str, Mapping[str, Any]],
     made: Mapping[str, Any] | None,
+    training: str,
 ) -> Table:
     known = {row["key"]: row for row in made["rows"]} if made else {}
     lines = [_line(key, seeds, arms[key], known.get(key), made) for key, seeds in rows.items()]
-    methods = _methods(made) if made else []
+    methods = methods_of(made, training) if made else []
     saturation = ((made or {}).get("saturation") or {}).get("sentence", "")
     title = f"{names[0]} on {TESTED.get(names[1], names[1])}"
     return Table(title, lines, methods, saturation, (made or {}).get("num_images"))
@@ -85,28 +88,10 @@ def _line(
     made: Mapping[str, Any] | None,
 ) -> TableRow:
     name, about = arm_name(cell["arm"], cell["size"]), ARMS[Arm(cell["arm"])][1]
-    figures, against = [], None
+    figures = []
     if known is not None and "mean" in known:
         for metric, title in (("balanced_accuracy", "Balanced accuracy"), ("accuracy", "Accuracy"), ("auroc", "AUROC")):
-            entry = known["mean"][metric]
-            figures.append((title, entry["value"], entry["low"], entry["high"]))
-        against = known.get("against_reference")
+            figures.append((title, figure(known["mean"][metric])))
     elif known is not None and "balanced_accuracy" in known:
-        figures.append(("Balanced accuracy", known["balanced_accuracy"]["value"], None, None))
-    difference = (against or {}).get("difference", {}).get("balanced_accuracy")
-    return TableRow(
-        name, about, seeds, figures, difference, (against or {}).get("p"), (against or {}).get("p_holm"),
-        bool(made and made.get("reference") == key),
-    )  # fmt: skip
-
-
-def _methods(made: Mapping[str, Any]) -> list[str]:
-    """What the figures mean, each sentence once."""
-    said: list[str] = []
-    for row in made["rows"]:
-        against = row.get("against_reference") or {}
-        for part in (row.get("mean") or {}, against.get("difference") or {}, made.get("family") or {}):
-            sentence = part.get("method")
-            if sentence and sentence not in said:
-                said.append(sentence)
-    return said
+        figures.append(("Balanced accuracy", figure(known["balanced_accuracy"])))
+    return TableRow(name, about, seeds, figures, against_of(known or {}), bool(made and made.get("reference") == key))

@@ -19,8 +19,9 @@ POLL_S = 2.0
 class Row(NamedTuple):
     """A line of a study's table. Figures are of balanced accuracy: the mean over seeds, with its 95 % interval.
 
-    difference: to the reference arm, None for that arm itself; p by the paired bootstrap, p_holm corrected for the family of rows.
-    n: test images. failed: the seeds without a result, each with its reason.
+    difference: to the arm `reference`, None for that arm itself; p by the paired bootstrap, p_holm corrected for the rows of its
+    network and test images. n: test images. failed: the seeds without a result, each with its reason. mcnemar_p, delong_p:
+    McNemar's test of right and wrong images, and DeLong's of `auroc`, against the same reference, not corrected.
     """
 
     network: str
@@ -36,6 +37,10 @@ class Row(NamedTuple):
     p: float | None
     p_holm: float | None
     failed: dict[int, str]
+    reference: str | None
+    mcnemar_p: float | None
+    auroc: float | None
+    delong_p: float | None
 
 
 class Difference(NamedTuple):
@@ -275,11 +280,13 @@ def _row(table: Mapping[str, Any], row: Mapping[str, Any]) -> Row:
     figure = row["mean"]["balanced_accuracy"] if "mean" in row else row.get("balanced_accuracy", {})
     against = row.get("against_reference") or {}
     difference = against.get("difference", {}).get("balanced_accuracy", {})
+    counts = against.get("mcnemar") or {}
     return Row(
         table["architecture"], table["tested_on"], row["arm"], row["size"],
         [each["seed"] for each in row["seeds"] if each["evaluation_id"] is not None], table.get("num_images"),
         figure.get("value"), figure.get("low"), figure.get("high"), difference.get("value"), against.get("p"), against.get("p_holm"),
-        {each["seed"]: each["reason"] for each in row["seeds"] if each["evaluation_id"] is None},
+        {each["seed"]: each["reason"] for each in row["seeds"] if each["evaluation_id"] is None}, table.get("reference"),
+        (counts.get("by_group") or counts).get("p"), row.get("mean", {}).get("auroc", {}).get("value"), against.get("delong", {}).get("p"),
     )  # fmt: skip
 
 

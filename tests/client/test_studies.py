@@ -82,6 +82,14 @@ def test_its_table_has_a_row_for_each_arm(served: Served, studio: Studio, data) 
     assert synthetic.low < synthetic.balanced_accuracy < synthetic.high
     assert synthetic.difference == pytest.approx(synthetic.balanced_accuracy - reference.balanced_accuracy)
     assert 0 < synthetic.p <= synthetic.p_holm <= 1
+    told = study.answer["tables"][0]["rows"][1]
+    assert synthetic.reference == "real_equal"
+    assert synthetic.mcnemar_p == told["against_reference"]["mcnemar"]["p"]
+    assert (synthetic.auroc, synthetic.delong_p) == (
+        told["mean"]["auroc"]["value"],
+        told["against_reference"]["delong"]["p"],
+    )
+    assert (reference.mcnemar_p, reference.delong_p) == (None, None)
 
 
 def test_its_table_is_written_as_csv_and_latex(served: Served, studio: Studio, data, tmp_path: Path) -> None:
@@ -93,9 +101,13 @@ def test_its_table_is_written_as_csv_and_latex(served: Served, studio: Studio, d
     assert [line["arm"] for line in lines] == ["real_equal", "synthetic"]
     assert lines[1]["seeds"] == "0 1"
     assert float(lines[1]["balanced_accuracy"]) == study.table[1].balanced_accuracy
+    assert float(lines[1]["delong_p"]) == study.table[1].delong_p
     latex = study.to_latex(tmp_path / "table.tex").read_text()
     assert "real\\_equal & 2 & " in latex
-    assert re.search(r"synthetic \$\\times\$1 & 2 & 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] & -0\.\d{3} & ", latex)
+    assert re.search(
+        r"synthetic \$\\times\$1 & 2 & 120 & 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] & -0\.\d{3} \[-0\.\d{3}, -0\.\d{3}\] & ",
+        latex,
+    )
 
 
 def test_it_is_extended_and_cancelled(studio: Studio, data) -> None:

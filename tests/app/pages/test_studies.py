@@ -99,7 +99,12 @@ class TestAStudy:
         assert "Real, equal budget <span" in shown
         assert '<span class="tag">reference</span>' in shown
         assert "Synthetic ×\u00a00.5" in shown
-        assert len(re.findall(r'<span class="interval">\[[+-]\d', shown)) == 5  # all rows but the reference
+        rows = 5  # all but the reference
+        assert (
+            len(re.findall(r'<span class="interval">\[[+-]\d', shown)) == 3 * rows
+        )  # to the reference, and every test
+        assert shown.count("McNemar&#39;s exact test and its mid-p") == shown.count("DeLong&#39;s variance") == 1
+        assert "<li>Training: 1 epoch of " in shown
         assert "How these figures were made, n = 120 images" in shown
 
     def test_shows_how_far_a_model_comes_that_hardly_looks(self, web: Any, who: Identity) -> None:

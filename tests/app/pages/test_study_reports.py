@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from markupsafe import escape
 
 from app.core.images import load_uint8
 from app.core.storage import make_storage
 from app.services.identity import Identity
+from app.services.studies.reporting.results import METRICS
 from models import Study
 from tests import factories
 from tests.app.pages import study_data
@@ -132,6 +134,20 @@ class TestThePage:
         assert web.get(path.format(made.id)).status_code == 404
 
 
+def with_interval(entry: Any, form: str) -> str:
+    return f'{entry["value"]:{form}} <span class="interval">[{entry["low"]:{form}}, {entry["high"]:{form}}]'
+
+
+def cells_of(difference: Any, p: float, p_holm: float, counts: Any, area: Any) -> list[str]:
+    """What stands in the table of tests for one row."""
+    numbers = [f"{each:.3f}" if each >= 0.001 else "&lt;\u00a00.001" for each in (p, p_holm, counts["p"], area["p"])]
+    return [
+        *(with_interval(each, "+.3f") for each in (difference, area)),
+        *(f'<td class="num">{each}</td>' for each in numbers),
+        *(f'<td class="num">{counts[which]}</td>' for which in ("first_only", "second_only")),
+    ]
+
+
 class TestFiles:
     def test_say_the_same_as_the_study(self, web: Any, study_id: int) -> None:
         told = web.get(f"/api/v1/studies/{study_id}/report.json")
@@ -145,9 +161,23 @@ class TestFiles:
 
     def test_every_figure_of_the_answer_stands_on_the_page(self, web: Any, study_id: int) -> None:
         shown = web.get(f"/api/v1/studies/{study_id}/report.html").text
-        for row in web.get(f"/api/v1/studies/{study_id}").json()["answer"]["tables"][0]["rows"]:
-            for entry in (row["mean"]["balanced_accuracy"], row["mean"]["auroc"]):
-                assert f'{entry["value"]:.3f} <span class="interval">[{entry["low"]:.3f}, {entry["high"]:.3f}]' in shown
+        for table in web.get(f"/api/v1/studies/{study_id}").json()["answer"]["tables"]:
+            for row in table["rows"]:
+                for metric in METRICS:
+                    assert with_interval(row["mean"][metric], ".3f") in shown, metric
+                if (told := row["against_reference"]) is not None:
+                    tests = (
+                        told["difference"]["balanced_accuracy"],
+                        told["p"],
+                        told["p_holm"],
+                        told["mcnemar"],
+                        told["delong"],
+                    )
+                    assert all(cell in shown for cell in cells_of(*tests)), tests
+                    assert all(
+                        escape(each["method"]) in shown
+                        for each in (told["difference"], told["mcnemar"], told["delong"])
+                    )
 
     def test_are_yaml_and_svg(self, web: Any, study_id: int) -> None:
         recipe = web.get(f"/api/v1/studies/{study_id}/study.yaml")

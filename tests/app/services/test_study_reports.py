@@ -74,9 +74,18 @@ class TestFigures:
             assert [seed.value for seed in row.seeds] == stored["mean"]["balanced_accuracy"]["per_seed"]
             if not row.is_reference:
                 difference = stored["against_reference"]["difference"]["balanced_accuracy"]
-                assert row.difference is not None
-                assert (row.difference.value, row.difference.low) == (difference["value"], difference["low"])
-                assert (row.p, row.p_holm) == (stored["against_reference"]["p"], stored["against_reference"]["p_holm"])
+                told, against = stored["against_reference"], row.against
+                assert against is not None
+                assert (against.difference.value, against.difference.low) == (difference["value"], difference["low"])
+                assert (against.p, against.p_holm) == (told["p"], told["p_holm"])
+                counts, area = told["mcnemar"], told["delong"]
+                assert (against.only_arm, against.only_reference) == (counts["first_only"], counts["second_only"])
+                assert against.mcnemar == counts["p"]
+                assert (against.auroc.value, against.auroc.high, against.delong) == (
+                    area["value"],
+                    area["high"],
+                    area["p"],
+                )
 
     def test_lead_to_their_evaluations_and_jobs(
         self, session: Session, who: Identity, version: DatasetVersion, storage: Storage

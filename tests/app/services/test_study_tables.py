@@ -1,5 +1,8 @@
 """A study's table for a paper."""
 
+import copy
+import csv
+import io
 from typing import Any
 
 from app.services.studies.tables import as_csv, as_latex
@@ -10,28 +13,63 @@ def study(**row: Any) -> Study:
     seeds = [{"seed": 0, "evaluation_id": 5, "reason": ""}, {"seed": 1, "evaluation_id": None, "reason": "It failed."}]
     line = {"key": "synthetic x2", "arm": "synthetic", "size": 2.0, "seeds": seeds, **row}
     return Study(
-        answer={"tables": [{"architecture": "resnet_10%", "tested_on": "site A & B", "num_images": 40, "rows": [line]}]}
+        answer={
+            "tables": [
+                {
+                    "architecture": "resnet_10%",
+                    "tested_on": "site A & B",
+                    "num_images": 40,
+                    "reference": "real_equal",
+                    "rows": [line],
+                }
+            ]
+        }
     )
 
 
-COMPARED = {
-    "mean": {"balanced_accuracy": {"value": 0.5, "low": 0.4, "high": 0.61239}},
-    "against_reference": {"difference": {"balanced_accuracy": {"value": -0.25}}, "p": 0.01, "p_holm": 0.03},
-}
+COMPARED: dict[str, Any] = {
+    "mean": {
+        "balanced_accuracy": {"value": 0.5, "low": 0.4, "high": 0.61239, "per_seed": [0.5]},
+        "auroc": {"value": 0.9, "low": 0.8, "high": None},
+    },
+    "against_reference": {
+        "difference": {"balanced_accuracy": {"value": -0.25, "low": -0.5, "high": 0.0}}, "p": 0.01, "p_holm": 0.03,
+        "mcnemar": {"first_only": 3, "second_only": 8, "p": 0.2, "by_group": {"p": 0.25}},
+        "delong": {"value": -0.05, "low": -0.1, "high": 0.0, "p": 0.04},
+    },
+}  # fmt: skip
 
 
 def test_csv_has_every_figure_whole() -> None:
-    head, line = as_csv(study(**COMPARED)).splitlines()
-    assert head == "network,tested_on,arm,size,seeds,n,balanced_accuracy,low,high,difference,p,p_holm"
-    assert line == "resnet_10%,site A & B,synthetic,2.0,0,40,0.5,0.4,0.61239,-0.25,0.01,0.03"
+    line = next(csv.DictReader(io.StringIO(as_csv(study(**COMPARED)))))
+    assert {name: value for name, value in line.items() if value} == {
+        "network": "resnet_10%", "tested_on": "site A & B", "arm": "synthetic", "size": "2.0", "seeds": "0", "n": "40",
+        "balanced_accuracy": "0.5", "low": "0.4", "high": "0.61239", "difference": "-0.25", "difference_low": "-0.5",
+        "difference_high": "0.0", "p": "0.01", "p_holm": "0.03", "only_arm_right": "3", "only_reference_right": "8",
+        "mcnemar_p": "0.25", "auroc_difference": "-0.05", "auroc_difference_low": "-0.1", "auroc_difference_high": "0.0",
+        "delong_p": "0.04", "reference": "real_equal", "by_seed": "0.5", "failed_seeds": "1", "auroc": "0.9", "auroc_low": "0.8",
+    }  # fmt: skip
+
+
+def test_mcnemar_of_single_images_stands_where_no_patient_is_known() -> None:
+    told = copy.deepcopy(COMPARED)
+    told["against_reference"]["mcnemar"]["by_group"] = None
+    assert next(csv.DictReader(io.StringIO(as_csv(study(**told)))))["mcnemar_p"] == "0.2"
 
 
 def test_latex_escapes_names_and_rounds() -> None:
     line = as_latex(study(**COMPARED)).splitlines()[4]
-    assert line == r"resnet\_10\% & site A \& B & synthetic $\times$2 & 1 & 0.500 [0.400, 0.612] & -0.250 & 0.030 \\"
+    assert (
+        line
+        == r"resnet\_10\% & site A \& B & synthetic $\times$2 & 1 & 40 & 0.500 [0.400, 0.612] & -0.250 [-0.500, +0.000] & 0.030 \\"
+    )
+    assert r"& $<$0.001 \\" in as_latex(study(**{**COMPARED, "against_reference": {"p_holm": 0.0004}}))
 
 
 def test_what_is_not_known_is_left_empty() -> None:
-    assert as_csv(study()).splitlines()[1] == "resnet_10%,site A & B,synthetic,2.0,0,40,,,,,,"
-    assert as_latex(study()).splitlines()[4].endswith(r"& 1 & -- & -- & -- \\")
+    line = next(csv.DictReader(io.StringIO(as_csv(study()))))
+    assert [name for name, value in line.items() if value] == [
+        "network", "tested_on", "arm", "size", "seeds", "n", "reference", "failed_seeds",
+    ]  # fmt: skip
+    assert as_latex(study()).splitlines()[4].endswith(r"& 1 & 40 & -- & -- & -- \\")
     assert len(as_csv(Study(answer=None)).splitlines()) == 1

@@ -81,6 +81,6 @@ def _adjust(rows: list[Report]) -> Report:
         "metric": MAIN,
         "test": "paired bootstrap",
         "size": size,
-        "method": f"p_holm is Holm's correction (1979) over {size} tests: the paired bootstrap of balanced accuracy of every "
-        "row against the reference. All other p-values are not corrected and only describe.",
+        "method": f"p_holm is Holm's correction (1979) over the {size} {'test' if size == 1 else 'tests'} of this table: the paired bootstrap of balanced accuracy of "
+        "every row against the reference. Other networks and test sets have their own; all other p-values are not corrected and only describe.",
     }

@@ -45,11 +45,12 @@ def _summary(compared: Sequence[Compared]) -> list[str]:
         *([f"significantly better in {better}"] if better else []),
         *([f"not significantly different in {alike}, which does not show that they are equal"] if alike else []),
     ]
-    reference = ARMS[Arm(compared[0][2]["arm"])][0]
+    references = listed([f"“{name}”" for name in dict.fromkeys(ARMS[Arm(base["arm"])][0] for _, _, base in compared)])
+    scope = " within each network" if len({network for network, _, _ in compared}) > 1 else ""
     first = (
         f"In {number(len(compared), 'comparison')} on locked real test images (one for each network and size), classifiers that "
-        f"learnt from synthetic images alone were {listed(parts)}, against those that learnt from the arm “{reference}” "
-        "(paired bootstrap of balanced accuracy, corrected after Holm, 5 %)."
+        f"learnt from synthetic images alone were {listed(parts)}, against those that learnt from the arm {references} "
+        f"(paired bootstrap of balanced accuracy, corrected after Holm{scope}, 5 %)."
     )
     ratios = [ratio for _, row, base in compared if (ratio := _ratio(row, base)) is not None]
     span = (

@@ -45,7 +45,7 @@ def gather(session: Session, study: Study, *, studio: str, real_images: bool) ->
     return Report(
         about=_about(session, study, so_far, studio, real_images=real_images, num_real_images=num_real),
         answer=answering.answer(study, version.dataset), gate=gate.gate(session, drawn), data=known,
-        protocol=protocol.protocol(session, spec, version, so_far), results=results.results(study), baselines=baselines,
+        protocol=protocol.protocol(session, spec, version, so_far), results=results.results(study, so_far), baselines=baselines,
         charts=curves.charts(study), recalls=results.recalls(session, study), samples=parts[0],
         fidelity=synthetic.fidelity(audit), privacy=parts[1], lime=parts[2],
         limits=limits.limits(study, spec, version, so_far, known, baselines),

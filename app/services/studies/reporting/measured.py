@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from app.services.studies.reporting.against import Against
 from app.services.studies.reporting.values import Figure, Link
 
 
@@ -18,7 +19,7 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class Row:
-    """An arm of a table. figures: (metric, figure) of the mean over seeds; p and p_holm: of the difference."""
+    """An arm of a table. figures: (metric, figure) of the mean over seeds; against: None for the reference itself."""
 
     key: str
     name: str
@@ -27,9 +28,7 @@ class Row:
     seeds: list[SeedResult]
     figures: list[tuple[str, Figure]]
     spread: float | None
-    difference: Figure | None
-    p: float | None
-    p_holm: float | None
+    against: Against | None
 
 
 @dataclass(frozen=True)

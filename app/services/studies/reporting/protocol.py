@@ -31,9 +31,8 @@ def _facts(session: Session, spec: StudySpec, version: DatasetVersion, so_far: P
     yield "Preset", PRESETS[spec.preset]
     yield "Networks", ", ".join(spec.architectures)
     yield "Seeds of the classifiers", ", ".join(map(str, spec.seeds))
-    first = next((each.job.spec for each in so_far.steps if each.job.kind == JobKind.TRAIN_CLASSIFIER), None)
-    if first is not None:
-        yield "Training of the classifiers", _training(first)
+    if training := training_of(so_far):
+        yield "Training of the classifiers", training
     yield from _drawing(spec, so_far)
     yield "Choice of the epoch", "on real validation images, in every arm"
     yield (
@@ -72,8 +71,13 @@ def _draws(so_far: Progress) -> bool:
     return any(step.job.kind == JobKind.SAMPLE for step in so_far.steps)
 
 
+def training_of(so_far: Progress) -> str:
+    """How every classifier is trained, as the study gives all of them the same options; empty where it trains none."""
+    first = next((each.job.spec for each in so_far.steps if each.job.kind == JobKind.TRAIN_CLASSIFIER), None)
+    return _training(first) if first is not None else ""
+
+
 def _training(spec: dict[str, Any]) -> str:
-    """Of any classifier: the study gives all of them the same options."""
     epochs, steps = spec["epochs"], spec.get("steps_per_epoch")
     told = number(epochs, "epoch")
     if steps:

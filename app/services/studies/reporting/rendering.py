@@ -87,14 +87,16 @@ def figure(found: Figure | None, digits: int = 3, sign: bool = False) -> Markup:
     if found is None:
         return Markup("–")
     if found.value is None:
-        return Markup('<span class="soft reason">not computed{}</span>').format(
+        return Markup('<span class="missing reason">not computed{}</span>').format(
             f": {found.reason}" if found.reason else ""
         )
     form = f"{'+' if sign else ''}.{digits}f"
     value = Markup("{}").format(format(found.value, form))
     if found.low is None or found.high is None:
         return value + (
-            Markup(' <span class="soft reason">(no interval: {})</span>').format(found.reason) if found.reason else ""
+            Markup(' <span class="missing reason">(no interval: {})</span>').format(found.reason)
+            if found.reason
+            else ""
         )
     return value + Markup(' <span class="interval">[{}, {}]</span>').format(
         format(found.low, form), format(found.high, form)

@@ -6,53 +6,50 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.services.studies.looking import Progress
+from app.services.studies.reporting.against import MAIN, against_of, methods_of
 from app.services.studies.reporting.measured import Baselines, Recalls, RecallTable, Results, Row, SeedResult, Table
-from app.services.studies.reporting.values import Figure, Link
+from app.services.studies.reporting.protocol import training_of
+from app.services.studies.reporting.values import Link, figure
 from app.services.studies.reporting.words import arm_name, metric_name, tested_on
 from models import DatasetVersion, Evaluation, Study
 
 METRICS = ("balanced_accuracy", "accuracy", "auroc", "macro_f1", "macro_precision", "macro_recall", "ece")
-MAIN = "balanced_accuracy"
 NO_TABLE = "The table is not made yet: it follows when all jobs of the study have ended."
 
 
-def figure(entry: Mapping[str, Any]) -> Figure:
-    return Figure(entry.get("value"), entry.get("low"), entry.get("high"), entry.get("reason") or "")
-
-
-def results(study: Study) -> Results:
+def results(study: Study, so_far: Progress) -> Results:
     if study.answer is None:
         return Results(missing=NO_TABLE)
-    return Results([_table(each) for each in study.answer["tables"]])
+    return Results([_table(each, training_of(so_far)) for each in study.answer["tables"]])
 
 
 def title_of(table: Mapping[str, Any]) -> str:
     return f"{table['architecture']} on {tested_on(table['tested_on'])}"
 
 
-def _table(made: Mapping[str, Any]) -> Table:
+def _table(made: Mapping[str, Any], training: str) -> Table:
     unit = ""
     if made.get("num_groups"):
         unit = f"{made['num_groups']:,} patients or groups" if made["unit"] == "group" else "single images"
     rows = [_row(row, made) for row in made["rows"]]
     metrics = next(([name for name, _ in row.figures] for row in rows if row.figures), [])
     return Table(
-        title_of(made), made["architecture"], made["tested_on"], made.get("num_images"), unit, metrics, rows, _methods(made), list(made.get("notes") or []),
+        title_of(made), made["architecture"], made["tested_on"], made.get("num_images"), unit, metrics, rows, methods_of(made, training), list(made.get("notes") or []),
         (made.get("saturation") or {}).get("sentence", ""), made.get("reason") or "",
     )  # fmt: skip
 
 
 def _row(row: Mapping[str, Any], made: Mapping[str, Any]) -> Row:
-    mean, against = row.get("mean") or {}, row.get("against_reference") or {}
+    mean = row.get("mean") or {}
     per_seed = iter(mean.get(MAIN, row.get(MAIN, {})).get("per_seed") or [])
     seeds = [_seed(each, per_seed) for each in row["seeds"]]
     figures = [(metric_name(name), figure(mean[name])) for name in METRICS if name in mean]
     if not figures and MAIN in row:
         figures = [(metric_name(MAIN), figure(row[MAIN]))]
-    difference = against.get("difference", {}).get(MAIN)
     return Row(
         row["key"], arm_name(row["arm"], row["size"]), row["size"], made.get("reference") == row["key"], seeds, figures,
-        mean.get(MAIN, {}).get("spread"), figure(difference) if difference else None, against.get("p"), against.get("p_holm"),
+        mean.get(MAIN, {}).get("spread"), against_of(row),
     )  # fmt: skip
 
 
@@ -63,18 +60,6 @@ def _seed(told: Mapping[str, Any], values: Iterator[float | None]) -> SeedResult
         return SeedResult(told["seed"], None, told["reason"], job, job)
     made = Link(f"evaluation {told['evaluation_id']}", f"/evaluations/{told['evaluation_id']}")
     return SeedResult(told["seed"], next(values, None), "", made, job)
-
-
-def _methods(made: Mapping[str, Any]) -> list[str]:
-    """What the figures mean, each sentence once."""
-    said: list[str] = []
-    for row in made["rows"]:
-        against = row.get("against_reference") or {}
-        for part in (row.get("mean") or {}, against.get("difference") or {}, made.get("family") or {}):
-            sentence = part.get("method")
-            if sentence and sentence not in said:
-                said.append(sentence)
-    return said
 
 
 def baselines(version: DatasetVersion) -> Baselines:

@@ -7,9 +7,8 @@ from sqlalchemy.orm import Session
 
 from app.services import audits, checkpoints, synthetic_sets
 from app.services.audits import Pair as FoundPair
-from app.services.studies.reporting.results import figure
 from app.services.studies.reporting.shown import Extractor, Fidelity, FidelityRow, Pair, Privacy
-from app.services.studies.reporting.values import Figure, Link, Picture
+from app.services.studies.reporting.values import Figure, Link, Picture, figure
 from app.services.studies.reporting.words import metric_name, number
 from models import Audit, Split
 

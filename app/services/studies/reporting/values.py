@@ -1,6 +1,8 @@
 """What every part of a report is made of: figures as they were stored, links, and pictures without their pixels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -11,6 +13,11 @@ class Figure:
     low: float | None = None
     high: float | None = None
     reason: str = ""
+
+
+def figure(entry: Mapping[str, Any]) -> Figure:
+    """Of an entry {value, low, high, reason} of a report, of which any may be missing."""
+    return Figure(entry.get("value"), entry.get("low"), entry.get("high"), entry.get("reason") or "")
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def test_the_main_p_is_the_paired_bootstrap_of_balanced_accuracy_and_holms_famil
     assert {key: table["family"][key] for key in ("metric", "test", "size")} == {
         "metric": "balanced_accuracy", "test": "paired bootstrap", "size": 3,
     }  # fmt: skip
-    assert "Holm's correction (1979) over 3 tests" in table["family"]["method"]
+    assert "Holm's correction (1979) over the 3 tests of this table" in table["family"]["method"]
 
 
 def test_finds_the_worse_arm(table):
