@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.services.studies.reporting.against import MAIN
 from app.services.studies.reporting.measured import ArmsPanel, Charts, CurvePanel
-from app.services.studies.reporting.results import MAIN, NO_TABLE, title_of
+from app.services.studies.reporting.results import NO_TABLE, title_of
 from app.services.studies.reporting.values import Figure, figure
 from app.services.studies.reporting.words import arm_name
 from models import Study
