@@ -7,7 +7,8 @@ threshold stand here, and nowhere else; docs/science/gate.md says what a green l
   "held out" means little, and every other figure is too kind.
 - copies: red if in any space significantly more synthetic than held-out real images are flagged (Fisher's exact test,
   one-sided, at 5 %, as the audit gives it). No upper bound is asked for: with 200 images none would be low enough. A set
-  without its copies is red if more than MAX_LEFT_OUT had to be left out: what a search misses stays in the rest.
+  without its copies is red if more than MAX_LEFT_OUT had to be left out: what a search misses stays in the rest; else it is
+  green, and the sentence says what held as it was drawn; grey, where nobody could say that.
 - membership: red if the upper bound of the attack's AUC passes MAX_AUC. Few images have wide intervals, so a set may be
   red for want of evidence.
 - utility: red unless every network of the study that learnt the set reaches MIN_RATIO of what an equal budget of real
@@ -124,9 +125,11 @@ def _copies(report: Mapping[str, Any] | None, without: Without | None, num_unsee
             RED,
             f"{_left_out(without)}, more than {100 * MAX_LEFT_OUT:.0f} %: what the search misses is still among the rest.",
         )
-    if without is not None and not without.audited_since:
-        return _light("copies", GREEN, f"{_left_out(without)}. The search flags none of the rest.")
-    return _flagged(report["privacy"]["spaces"])
+    found = _flagged(report["privacy"]["spaces"])
+    if without is None or without.audited_since or found["state"] == GREY:
+        return found
+    before = found["sentence"]
+    return _light("copies", GREEN, f"{_left_out(without)}. The search flags none of the rest. As drawn: {before}")
 
 
 def _left_out(without: Without) -> str:

@@ -76,6 +76,18 @@ class TestCopies:
         light = found(report=report(is_above=True), without=Without(10, 100, audited_since=False))["copies"]
         assert light["state"] == "green"
         assert light["sentence"].startswith("10 of 100 images (10.0 %) were flagged as copies and left out.")
+        assert light["sentence"].endswith(
+            "As drawn: 1 of 200 images is flagged as a copy (pixels; at most 2.8 % with 95 % confidence), "
+            "against 1 of 200 unseen real ones: significantly more."
+        )
+
+    def test_left_out_by_a_search_that_could_not_be_tested_tell_nothing_of_the_rest(self) -> None:
+        audited = report()
+        copies = audited["privacy"]["spaces"]["pixels"]["copies"]
+        copies["above_floor"] = {"is_above": None, "reason": "Too few unseen images."}
+        light = found(report=audited, without=Without(5, 100, audited_since=False))["copies"]
+        assert light["state"] == "grey"
+        assert light["sentence"].endswith("Too few unseen images.")
 
     @pytest.mark.parametrize("audited_since", [False, True])
     def test_beyond_one_in_ten_leave_a_set_that_nobody_can_trust(self, audited_since: bool) -> None:

@@ -115,6 +115,20 @@ class TestFigures:
         assert (name, flagged.value, flagged.high, n) == ("Flagged as copies", rate["value"], rate["high"], rate["n"])
         assert report.privacy.guarantee.startswith("none: its training was not asked")
         assert [pair.flagged for pair in report.privacy.pairs][:3] == [True, True, False]
+        assert (
+            report.fidelity.basis
+            == f"Measured on all {audit.num_images} images as drawn, before 2 flagged images left the set."
+        )
+        assert report.privacy.left_out.startswith("Flagged images were left out before")
+
+    def test_of_copies_that_stayed_say_so(
+        self, session: Session, who: Identity, version: DatasetVersion, storage: Storage
+    ) -> None:
+        study = answered(session, who, version, storage)
+        session.scalars(select(Audit)).one().filtered_set_id = None
+        report = gather(session, study)
+        assert report.fidelity.basis == ""
+        assert report.privacy.left_out == "Flagged images stayed in the set, as asked for: the classifiers learn them."
 
     def test_of_recall_are_means_over_seeds(
         self, session: Session, who: Identity, version: DatasetVersion, storage: Storage

@@ -43,11 +43,14 @@ class Extractor:
 
 @dataclass(frozen=True)
 class Fidelity:
+    """basis: which images were measured, where copies were left out of them afterwards."""
+
     extractors: list[Extractor] = field(default_factory=list)
     variety: list[tuple[str, Figure, Figure, Figure]] = field(default_factory=list)  # class: synthetic, train, held out
     methods: list[tuple[str, str]] = field(default_factory=list)
     path: str = ""
     job: Link | None = None
+    basis: str = ""
     missing: str = ""
 
 

@@ -35,8 +35,16 @@ def fidelity(audit: Audit | None) -> Fidelity:
     told = audit.report["fidelity"]
     return Fidelity(
         [_extractor(each, audit.classes) for each in told["extractors"]], list(_variety(told["ms_ssim"], audit.classes)),
-        [(metric_name(name), words) for name, words in told["how"].items()], f"/audits/{audit.id}", _job(audit),
+        [(metric_name(name), words) for name, words in told["how"].items()], f"/audits/{audit.id}", _job(audit), _basis(audit),
     )  # fmt: skip
+
+
+def _basis(audit: Audit) -> str:
+    """Which images were measured; empty where they are those that the classifiers learn."""
+    if audit.filtered_set_id is None:
+        return ""
+    flagged = number(audit.num_flagged or 0, "flagged image", "flagged images")
+    return f"Measured on all {number(audit.num_images, 'image')} as drawn, before {flagged} left the set."
 
 
 def _job(audit: Audit) -> Link:
@@ -133,10 +141,14 @@ def _pair(audit: Audit, found: FoundPair, *, real_images: bool) -> Pair:
 
 
 def _left_out(audit: Audit, num_shown: int) -> str:
-    """How many flagged images have no pair here."""
-    more = (audit.num_flagged or 0) - num_shown
-    return (
-        f"{number(more, 'further flagged image is', 'further flagged images are')} on the page of the audit."
-        if more > 0
-        else ""
-    )
+    """What became of the flagged images, and how many of them have no pair here."""
+    told = []
+    if audit.filtered_set_id is not None:
+        told.append("Flagged images were left out before anything was trained on the set.")
+    elif audit.num_flagged:
+        told.append("Flagged images stayed in the set, as asked for: the classifiers learn them.")
+    if (more := (audit.num_flagged or 0) - num_shown) > 0:
+        told.append(
+            f"{number(more, 'further flagged image is', 'further flagged images are')} on the page of the audit."
+        )
+    return " ".join(told)

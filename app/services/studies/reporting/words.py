@@ -5,7 +5,7 @@ from models import Arm
 ARMS = {
     Arm.REAL: ("Real, all", "the whole real training split"),
     Arm.REAL_EQUAL: ("Real, equal budget", "exactly the real images that the diffusion network learnt"),
-    Arm.SYNTHETIC: ("Synthetic", "synthetic images only, the copies left out"),
+    Arm.SYNTHETIC: ("Synthetic", "synthetic images only, without the copies that the audit left out"),
     Arm.REAL_PLUS_SYNTHETIC: ("Real and synthetic", "the equal budget and the synthetic images"),
     Arm.REAL_AUGMENTED: ("Real, augmented", "the equal budget with traditional augmentation"),
     Arm.SYNTHETIC_TEST: (
