@@ -114,6 +114,10 @@ class StudySpec(Spec):
         ),
     ] = {}  # noqa: RUF012 - Pydantic copies defaults
     classifier: Annotated[Options, Field(description="Options of every classifier, the same for all arms.")] = {}  # noqa: RUF012
+    augmentation: Annotated[
+        Literal["light", "strong"],
+        Field(description="Of the arm real_augmented, with the mirrors of the diffusion training."),
+    ] = "strong"
     explanations: Annotated[
         StudyExplanations | None,
         Field(

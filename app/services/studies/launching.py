@@ -18,6 +18,7 @@ from app.services.studies.planning import Planned
 from models import (
     FINISHED,
     PARTS,
+    Arm,
     DatasetVersion,
     Job,
     JobKind,
@@ -156,10 +157,21 @@ def check(session: Session, who: Identity, spec: StudySpec, version: DatasetVers
             "The version has no test image, so nothing can be said about its arms.",
             hint="Split it anew, with a test part.",
         )
+    _need_augmentation(spec)
     for name, external in spec.external.items():
         other = prepare.ready_version(session, who, external.dataset_id, external.version_id)
         prepare.need_comparable(
             other, version.classes, version.channels, class_map=external.class_map, what=f"external {name!r}"
+        )
+
+
+def _need_augmentation(spec: StudySpec) -> None:
+    """BadInputError where the arm that is augmented would not differ from the others by it."""
+    if Arm.REAL_AUGMENTED in spec.arms and spec.classifier.get("augment") == spec.augmentation:
+        raise BadInputError(
+            f"classifier.augment gives all arms the augmentation {spec.augmentation!r}, and so does augmentation to real_augmented: that arm would not differ.",
+            hint="Give real_augmented another augmentation, the other arms less, or leave that arm out.",
+            errors=[{"pointer": "/augmentation", "detail": f"all arms have {spec.augmentation!r}"}],
         )
 
 

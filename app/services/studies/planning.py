@@ -206,7 +206,7 @@ class _Planner:
             return budgeted, {}
         if arm == Arm.REAL_AUGMENTED:
             mirrors = {"hflip": self._diffusion.hflip, "vflip": self._diffusion.vflip}
-            return {**budgeted, **mirrors, "augment": "strong"}, {}
+            return {**budgeted, **mirrors, "augment": self._spec.augmentation}, {}
         train_on = TrainOn.SYNTHETIC if arm == Arm.SYNTHETIC else TrainOn.BOTH
         wanted = size or 1.0
         drawn = next(each for each in self._drawn if each >= wanted)

@@ -122,6 +122,19 @@ class TestThePlan:
         }  # fmt: skip
         assert {spec["steps_per_epoch"] for spec in specs.values()} == {2}  # 8 real images learnt, in batches of 4
 
+    def test_the_augmented_arm_has_the_augmentation_that_was_asked_for(self, session, who, version):
+        learn = {**SMALL["classifier"], "augment": "strong"}  # of all others
+        study = studies.launch(
+            session,
+            who,
+            spec_of(version, arms=["real_equal", "real_augmented"], classifier=learn, augmentation="light"),
+        )
+        names = {arm: f"train/{arm}/resnet10t/seed 0" for arm in ("real_equal", "real_augmented")}
+        augment = {
+            arm: session.get_one(Job, step(session, study, name).job_id).spec["augment"] for arm, name in names.items()
+        }
+        assert augment == {"real_equal": "strong", "real_augmented": "light"}
+
     def test_sizes_share_one_set_of_which_smaller_ones_take_the_first_part(self, session, who, version):
         study = studies.launch(session, who, spec_of(version, sizes=[0.5, 2], arms=["real_equal", "synthetic"]))
         drawn = session.get_one(Job, step(session, study, "samples").job_id).spec["counts"]
@@ -252,6 +265,7 @@ class TestWhatDoesNotFit:
         ({"sampling": {"counts": {"cat": 3}}}, "sampling.counts names 'cat'"),
         ({"sampling": {"per_class": 100_000}, "sizes": [100]}, "at most 1,000,000"),
         ({"external": {"x": {"dataset_id": 999}}}, "no dataset 999"),
+        ({"classifier": {**SMALL["classifier"], "augment": "strong"}}, "that arm would not differ"),
     ])  # fmt: skip
     def test_is_refused_in_words(self, session, who, version, options, says):
         with pytest.raises(Exception, match=says):

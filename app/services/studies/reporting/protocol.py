@@ -9,8 +9,8 @@ from app.services.datasets import openings
 from app.services.studies import planning
 from app.services.studies.looking import Progress
 from app.services.studies.reporting.document import Protocol
-from app.services.studies.reporting.words import ARMS, number
-from models import DatasetVersion, JobKind, Split
+from app.services.studies.reporting.words import ARMS, listed, number
+from models import Arm, DatasetVersion, JobKind, Split
 from models.specs import StudySpec
 
 PRESETS = {
@@ -33,6 +33,13 @@ def _facts(session: Session, spec: StudySpec, version: DatasetVersion, so_far: P
     yield "Seeds of the classifiers", ", ".join(map(str, spec.seeds))
     if training := training_of(so_far):
         yield "Training of the classifiers", training
+    if Arm.REAL_AUGMENTED in spec.arms:
+        diffusion = spec.diffusion_spec()
+        mirrors = [name for name, on in (("left-right", diffusion.hflip), ("top-bottom", diffusion.vflip)) if on]
+        yield (
+            "Real, augmented",
+            f"augmentation {spec.augmentation}; mirrored {listed(mirrors) if mirrors else 'not at all'}",
+        )
     yield from _drawing(spec, so_far)
     yield "Choice of the epoch", "on real validation images, in every arm"
     yield (
