@@ -37,8 +37,8 @@ def _facts(session: Session, spec: StudySpec, version: DatasetVersion, so_far: P
         diffusion = spec.diffusion_spec()
         mirrors = [name for name, on in (("left-right", diffusion.hflip), ("top-bottom", diffusion.vflip)) if on]
         yield (
-            "Real, augmented",
-            f"augmentation {spec.augmentation}; mirrored {listed(mirrors) if mirrors else 'not at all'}",
+            "Augmentation of the augmented arm",
+            f"{spec.augmentation}; mirrored {listed(mirrors) if mirrors else 'not at all'}",
         )
     yield from _drawing(spec, so_far)
     yield "Choice of the epoch", "on real validation images, in every arm"
