@@ -9,15 +9,33 @@ from sqlalchemy.orm import Session
 
 from app.services.studies import planning
 from app.services.studies.planning import Planned
-from models import DatasetVersion, Image, Split
+from models import DatasetVersion, Image, Job, Split, Study, StudyStep
 from models.specs import StudySpec
 
 DRAW = 0  # another number draws other images
 
 
-def steps(session: Session, spec: StudySpec, version: DatasetVersion, *, drawn: Sequence[float] = ()) -> list[Planned]:
-    """Every step of the study but the summary, with its explanations. drawn: as `planning.steps` takes it."""
-    return planning.steps(spec, version, image_ids=chosen_images(session, spec, version), drawn=drawn)
+def steps(
+    session: Session,
+    spec: StudySpec,
+    version: DatasetVersion,
+    *,
+    drawn: Sequence[float] = (),
+    image_ids: Sequence[int] = (),
+) -> list[Planned]:
+    """Every step of the study but the summary, with its explanations.
+
+    drawn: as `planning.steps` takes it. image_ids: the images that it explains already; chosen, if not given.
+    """
+    explained = image_ids or chosen_images(session, spec, version)
+    return planning.steps(spec, version, image_ids=explained, drawn=drawn)
+
+
+def images_of(session: Session, study: Study) -> list[int]:
+    """The images that the study explains, as they were chosen when it was launched; none where it explains none."""
+    query = select(Job.spec).join(StudyStep, StudyStep.job_id == Job.id)
+    spec = session.scalar(query.where(StudyStep.study_id == study.id, planning.EXPLAINS).limit(1))
+    return list(spec["image_ids"]) if spec is not None else []
 
 
 def chosen_images(session: Session, spec: StudySpec, version: DatasetVersion) -> list[int]:

@@ -60,7 +60,7 @@ def launch(session: Session, who: Identity, spec: StudySpec) -> Study:
     session.add(study)
     session.flush()
     note(session, who, "launch", study)
-    add_steps(session, who, study, complete, version)
+    add_steps(session, who, study, explaining.steps(session, complete, version))
     return study
 
 
@@ -68,7 +68,8 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     """Add architectures, seeds, sizes, arms or external datasets to a study; what is there stays as it is.
 
     A size above the largest is drawn as a further set, which continues the one that is there.
-    asked: {option: further values}. Raises BadInputError for any other option.
+    asked: {option: further values}. Raises BadInputError for any other option, and ConflictError for a study of which this
+    studio would make what is there otherwise today.
     """
     spec = StudySpec.of_stored(study.spec)
     need_an_audit(session, study)
@@ -79,9 +80,11 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     version = session.get_one(DatasetVersion, study.version_id)
     check(session, who, wider, version)
     wider = wider.model_copy(update={"external": _external(session, who, wider)})
+    planned = explaining.steps(session, wider, version, drawn=drawn, image_ids=explaining.images_of(session, study))
+    _need_what_today_would_give(session, study, planned)
     study.spec = wider.model_dump(mode="json")
     note(session, who, "extend", study)
-    add_steps(session, who, study, wider, version, drawn=drawn)
+    add_steps(session, who, study, planned)
     return study
 
 
@@ -98,6 +101,18 @@ def need_an_audit(session: Session, study: Study) -> None:
         raise ConflictError(
             f"Study {study.id} was launched before synthetic images were audited, so its classifiers may have learnt copies.",
             hint="Launch a new study; it uses the diffusion training and its images again.",
+        )
+
+
+def _need_what_today_would_give(session: Session, study: Study, planned: Sequence[Planned]) -> None:
+    """ConflictError if a step that is there was made otherwise than it would be now: one table would mix both."""
+    keys, jobs = planning.step_keys(planned), _jobs(session, study)
+    older = [step for step in planned if step.name in jobs and jobs[step.name].step_key != keys[step.name]]
+    if older:
+        raise ConflictError(
+            f"Study {study.id} cannot be extended: an earlier release made {len(older):,} of its {len(jobs):,} steps, and this one would make "
+            f"them otherwise ({older[0].name} for one). Its table would compare results that were made in two ways.",
+            hint="Launch a new study with the wider options; it uses again what has stayed the same, and makes the rest anew.",
         )
 
 
@@ -194,27 +209,15 @@ def _paper_version(session: Session, who: Identity, version: DatasetVersion) -> 
     return made
 
 
-def add_steps(
-    session: Session,
-    who: Identity,
-    study: Study,
-    spec: StudySpec,
-    version: DatasetVersion,
-    *,
-    drawn: Sequence[float] = (),
-) -> None:
+def add_steps(session: Session, who: Identity, study: Study, planned: Sequence[Planned]) -> None:
     """Write down the steps that the study does not have yet, and the summary that follows all of them.
 
     A study that reproduces another takes nothing over, now or when it is extended, and that one takes nothing of its: else
-    they would be compared with themselves. drawn: as `planning.steps` takes it.
+    they would be compared with themselves.
     """
-    planned = explaining.steps(session, spec, version, drawn=drawn)
     apart = _jobs_of_reproductions(session, study)
     keys = planning.step_keys(planned)
-    jobs: dict[str, Job] = {
-        step.name: session.get_one(Job, step.job_id)
-        for step in session.scalars(select(StudyStep).where(StudyStep.study_id == study.id))
-    }
+    jobs = _jobs(session, study)
     for position, step in enumerate(planned):
         if step.name in jobs:
             continue
@@ -229,6 +232,12 @@ def add_steps(
         )  # fmt: skip
     session.flush()
     summarise(session, who, study)
+
+
+def _jobs(session: Session, study: Study) -> dict[str, Job]:
+    """The job of each step that the study has."""
+    query = select(StudyStep.name, Job).join(Job, Job.id == StudyStep.job_id).where(StudyStep.study_id == study.id)
+    return dict(session.execute(query).all())
 
 
 def _add(session: Session, who: Identity, step: Planned, key: str, jobs: Mapping[str, Job]) -> Job:

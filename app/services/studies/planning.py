@@ -22,6 +22,7 @@ NOT_IN_KEY = {
 }  # fmt: skip  # a version says more than its dataset; names and parts change no result
 DRAWS = or_(StudyStep.name == SAMPLES, StudyStep.name.startswith(f"{SAMPLES}/"))
 AUDITS = or_(StudyStep.name == AUDIT, StudyStep.name.startswith(f"{AUDIT}/"))
+EXPLAINS = StudyStep.name.startswith("explain/")
 CONTINUED = (JobKind.SAMPLE, "synthetic_set_id")  # nor does the set whose images are taken over, not drawn again
 # Counted up when a release makes a job give another result for the same options: older results are not taken over then.
 REVISIONS = {JobKind.TRAIN_CLASSIFIER: 2}

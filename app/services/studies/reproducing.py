@@ -27,7 +27,8 @@ def reproduce(session: Session, who: Identity, study: Study) -> Study:
     session.add(made)
     session.flush()
     note(session, who, "reproduce", study)
-    launching.add_steps(session, who, made, spec, version, drawn=launching.drawn_sizes(session, study))
+    drawn = launching.drawn_sizes(session, study)
+    launching.add_steps(session, who, made, explaining.steps(session, spec, version, drawn=drawn))
     return made
 
 

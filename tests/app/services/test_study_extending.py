@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 
 from app.core.db import Database
 from app.core.errors import BadInputError, ConflictError
-from app.services import studies
+from app.services import jobs, studies
 from app.services.identity import Identity
-from app.services.studies import launching, reporting, reproducing
-from models import DatasetVersion, Job, JobNeed, JobState
+from app.services.studies import explaining, launching, planning, reporting, reproducing
+from models import DatasetVersion, Image, Job, JobKind, JobNeed, JobState, Mark, SyntheticImage
+from models.specs import StudySpec
 from tests import factories
-from tests.app.services.test_studies import kinds, spec_of, step
+from tests.app.services.test_studies import finish, kinds, spec_of, step
 
 
 @pytest.fixture
@@ -105,6 +106,50 @@ def test_refuses_a_study_whose_classifiers_learnt_images_that_nobody_audited(ses
     session.flush()
     with pytest.raises(ConflictError, match="before synthetic images were audited"):
         studies.extend(session, who, study, {"seeds": [7]})
+
+
+def test_refuses_a_study_whose_classifiers_an_earlier_release_trained_otherwise(session, who, version, monkeypatch):
+    study = studies.launch(session, who, spec_of(version, seeds=[0], arms=["real_equal"]))
+    spec, before = dict(study.spec), {each.step.name for each in studies.progress(session, study).steps}
+    monkeypatch.setitem(planning.REVISIONS, JobKind.TRAIN_CLASSIFIER, 1000)
+    with pytest.raises(ConflictError, match=r"an earlier release made 2 of its 2 steps.*train/real_equal") as refused:
+        studies.extend(session, who, study, {"seeds": [1]})
+    assert "Launch a new study" in refused.value.hint
+    assert (study.spec, {each.step.name for each in studies.progress(session, study).steps}) == (spec, before)
+
+
+def test_goes_on_from_steps_of_other_studies_and_from_steps_that_were_tried_again_or_made_anew(session, who, version):
+    first = studies.launch(session, who, spec_of(version))
+    finish(session, who, first)
+    failed = session.get_one(Job, step(session, first, "train/real_equal/resnet10t/seed 0").job_id)
+    failed.state = JobState.FAILED
+    session.scalars(select(SyntheticImage)).first().mark = Mark.REJECTED
+    session.flush()
+    second = studies.launch(session, who, spec_of(version, name="again"))
+    assert {step(session, second, name).is_reused for name in ("diffusion", "samples")} == {True, False}
+    jobs.retry(session, who, failed)
+    for study in (first, second):
+        studies.extend(session, who, study, {"architectures": ["vgg11"], "seeds": [9], "sizes": [3]})
+        assert kinds(session, study)["train_classifier"] == 2 * 3 * (2 + 2 * 2)
+
+
+def test_explains_the_images_that_it_explained_although_others_would_be_chosen_now(session, who, version):
+    study = studies.launch(session, who, spec_of(version, seeds=[0], explanations={"num_images": 2}))
+    before = explaining.images_of(session, study)
+    first, asked = session.get_one(Image, before[0]), StudySpec.of_stored(study.spec)
+    for pixels in map(str, range(100)):  # until its place in the draw is another
+        first.pixel_sha256 = pixels
+        session.flush()
+        if (now := explaining.chosen_images(session, asked, version)) != before:
+            break
+    assert now != before
+    studies.extend(session, who, study, {"seeds": [1]})
+    explained = [
+        each.job.spec["image_ids"]
+        for each in studies.progress(session, study).steps
+        if "explained_on" in each.step.cell
+    ]
+    assert explained == [before] * 4
 
 
 @pytest.mark.parametrize(("asked", "says"), [
