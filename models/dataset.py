@@ -87,7 +87,7 @@ class DatasetVersion(WithId, Base):
     channels: Mapped[int]  # 1: every image is grey, 3: at least one has colour
     num_images: Mapped[int]
     counts: Mapped[dict[str, Any]]  # {class: {split: number}}
-    layout: Mapped[dict[str, Any]]  # what the importer found, and the split's seed and shares
+    layout: Mapped[dict[str, Any]]  # what the importer found, and how all images were last split
     manifest_sha256: Mapped[str] = mapped_column(String(64))
     parent_number: Mapped[int | None]  # of the version that this one changes; None: a first import
     change: Mapped[str] = mapped_column(default="", server_default="")  # what differs from the parent, in words

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.core.db import Database
 from app.core.migrate import changing_tables
-from app.services import studies
+from app.services import datasets, studies
 from models import (
     Base,
     Classifier,
@@ -32,6 +32,7 @@ from models import (
     SyntheticSet,
 )
 from models.specs import StudySpec
+from models.specs.changing import Exclude, Resplit
 from tests import factories
 
 CONFIG = Path(__file__).parents[1] / "alembic.ini"
@@ -138,6 +139,34 @@ def test_rows_that_name_those_of_a_changed_table_stay(empty: Database, revision:
         assert [spec["sampling"] for spec in session.scalars(select(Study.spec))] == [guided] * (StudyStep in kept)
         sampling = session.scalars(select(Job.spec).where(Job.kind == "sample"))
         assert {spec["guidance_stop"] for spec in sampling} == {1.0}
+
+
+def test_versions_that_an_older_studio_split_anew_say_how_and_so_do_those_made_from_them(empty: Database):
+    with changing_tables(empty.engine) as connection:
+        migrate(connection, "upgrade", "head")
+    imported = {
+        "kind": "class folders",
+        "seed": 4,
+        "percent": {"train": 70, "val": 10, "test": 20},
+        "split_by": "units",
+    }
+    with empty.write() as session:
+        who = factories.identity(session)
+        first = factories.dataset_with_version(session, who)
+        first.layout = imported
+        split = Resplit(seed=3, train_percent=20, val_percent=10, by="blocks")
+        second = datasets.change(session, who, first.dataset, split)
+        third = datasets.change(
+            session, who, first.dataset, Exclude(image_ids=[datasets.images(session, second).items[0].id])
+        )
+        said = [dict(each.layout) for each in (first, second, third)]
+        second.layout = third.layout = imported  # as a studio of before left them
+    with changing_tables(empty.engine) as connection:
+        migrate(connection, "downgrade", "0018")
+        migrate(connection, "upgrade", "head")
+    with empty.read() as session:
+        assert list(session.scalars(select(DatasetVersion.layout).order_by(DatasetVersion.number))) == said
+        assert said[2]["percent"] == {"train": 20, "val": 10, "test": 70}
 
 
 def test_nothing_is_changed_where_a_row_would_name_one_that_is_not_there(database: Database):

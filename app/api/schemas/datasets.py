@@ -226,7 +226,9 @@ class VersionOut(Out):
     channels: int = Field(description="1: every image is grey; 3: at least one has colour.")
     num_images: int
     counts: dict[str, dict[str, int]] = Field(description="Images by class and split.")
-    layout: dict[str, Any] = Field(description="What the importer found, and how it split.")
+    layout: dict[str, Any] = Field(
+        description="What the importer found, and how all images were last split: split_by, seed, percent; split_anew: since the import."
+    )
     manifest_sha256: str = Field(description="Covers path, label, group, split and pixels of every image.")
     parent_number: int | None = Field(description="The version that this one changes.")
     change: str = Field(description="What differs from it, in words.")

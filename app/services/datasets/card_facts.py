@@ -75,14 +75,22 @@ def _tally(counts: Mapping[Any, int]) -> str:
 
 
 def _splits(version: DatasetVersion) -> str:
-    """The layout is that of the import; what happened to the splits since then stands in the history."""
+    """The layout is that of the last split of all images; what happened to single ones since then stands in the history."""
+    dealt = split_in_words(version)
+    if version.parent_number is None:
+        return dealt
+    when = "split anew" if version.layout.get("split_anew") else "at the import"
+    return f"{when} {dealt}; since then see the history"
+
+
+def split_in_words(version: DatasetVersion) -> str:
+    """How all images were last dealt to the splits: at the import, or anew since then."""
     layout = version.layout
     by, percent = layout.get("split_by", ""), layout.get("percent")
+    if by == "folders":
+        return DEALT[by]
     shares = f", {percent['train']} / {percent['val']} / {percent['test']} %" if percent else ""
-    dealt = (
-        DEALT["folders"] if by == "folders" else f"{DEALT.get(by, 'at random')}{shares}, seed {layout.get('seed', 0)}"
-    )
-    return dealt if version.parent_number is None else f"at the import {dealt}; since then see the history"
+    return f"{DEALT.get(by, 'at random')}{shares}, seed {layout.get('seed', 0)}"
 
 
 def _patients(session: Session, version: DatasetVersion) -> str:

@@ -21,11 +21,15 @@ from models.specs.changing import Exclude, MendLeaks, Move, Relabel, Resplit, Re
 
 
 class Outcome(NamedTuple):
-    """What a change comes to: the images of the new version, those left out, and the change in words."""
+    """What a change comes to: the images of the new version, those left out, and the change in words.
+
+    split: what the layout has to say of how the images were dealt; empty where they stay as the parent dealt them.
+    """
 
     entries: list[Entry]
     left_out: list[Left]
     words: str
+    split: dict[str, Any] = {}  # noqa: RUF012 - nobody changes it
 
 
 def change(session: Session, who: Identity, dataset: Dataset, asked: VersionChange) -> DatasetVersion:
@@ -152,9 +156,12 @@ def _resplit(entries: Sequence[Entry], asked: Resplit) -> Outcome:
         val_percent=asked.val_percent, by=asked.by,
     )  # fmt: skip
     changed = [entry._replace(split=split) for entry, split in zip(entries, dealt, strict=True) if split is not None]
-    shares = f"{asked.train_percent} / {asked.val_percent} / {100 - asked.train_percent - asked.val_percent} %"
+    test_percent = 100 - asked.train_percent - asked.val_percent
+    shares = f"{asked.train_percent} / {asked.val_percent} / {test_percent} %"
     how = "in contiguous blocks" if asked.by == "blocks" else "by patients and look-alikes"
-    return Outcome(changed, [], f"Split anew {shares}, {how}, seed {asked.seed}")
+    percent = {"train": asked.train_percent, "val": asked.val_percent, "test": test_percent}
+    split = {"seed": asked.seed, "percent": percent, "split_by": asked.by, "split_anew": True}
+    return Outcome(changed, [], f"Split anew {shares}, {how}, seed {asked.seed}", split)
 
 
 def _move_together(entries: Sequence[Entry]) -> Outcome:
@@ -206,7 +213,7 @@ def _write(session: Session, dataset: Dataset, parent: DatasetVersion, outcome: 
     _need_every_class(parent, entries)
     return write_version(
         session, dataset, parent=parent, entries=entries, left=outcome.left_out, classes=parent.classes,
-        channels=parent.channels, layout=parent.layout, change=outcome.words,
+        channels=parent.channels, layout=parent.layout | outcome.split, change=outcome.words,
     )  # fmt: skip
 
 

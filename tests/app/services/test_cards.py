@@ -155,8 +155,17 @@ class TestFacts:
         assert set(card_facts.LEFT_OUT) == set(RefusedKind)
 
     def test_splits_of_a_changed_version_point_to_its_history(self, session, who, version):
-        newer = datasets.change(session, who, version.dataset, Resplit(seed=3))
+        image_id = images(session, version)[0].id
+        newer = datasets.change(session, who, version.dataset, Move(image_ids=[image_id], split=Split.TEST))
         assert fact(session, newer, "Splits") == "at the import at random, seed 0; since then see the history"
+
+    def test_splits_of_images_that_were_dealt_anew_are_those(self, session, who, version):
+        dealt = datasets.change(session, who, version.dataset, Resplit(seed=3, train_percent=20, val_percent=10))
+        newer = datasets.change(session, who, version.dataset, Exclude(image_ids=[images(session, dealt)[0].id]))
+        how = "at random, patients and look-alikes together, 20 / 10 / 70 %, seed 3"
+        for each in (dealt, newer):
+            assert fact(session, each, "Splits") == f"split anew {how}; since then see the history"
+        assert (newer.layout["kind"], version.layout) == ("class folders", {"kind": "class folders", "seed": 0})
 
     def test_rare_conversions_are_counted_together(self, session, version):
         for place, image in enumerate(images(session, version)[:12]):

@@ -18,11 +18,12 @@ from app import VERSION
 from app.core.db import Database
 from app.core.errors import NotFoundError
 from app.core.storage import Storage
-from app.services import gates
+from app.services import datasets, gates
 from app.services.identity import Identity
 from app.services.studies import looking, reporting, reproducing
 from models import Audit, Checkpoint, DatasetVersion, ExplanationItem, Image, Job, JobState, Split, Study, SyntheticSet
 from models.specs import StudySpec
+from models.specs.changing import Resplit
 from tests import factories, health_data
 from tests.app.pages import study_data
 
@@ -361,6 +362,24 @@ class TestRecipe:
         file.write_text(reporting.recipe_of(session, study), encoding="utf-8")
         (step,) = specfile.read_steps(file)
         assert (step["kind"], "name" in step) == ("study", False)
+
+    def test_says_how_the_version_was_split_and_splits_an_upload_elsewhere_like_it(
+        self, session: Session, who: Identity, version: DatasetVersion
+    ) -> None:
+        version.layout = {"seed": 5, "percent": {"train": 70, "val": 10, "test": 20}, "split_by": "units"}
+        how = "at random, patients and look-alikes together"
+        commands = gather(session, study_data.launched(session, who, version)).reproduce.commands
+        assert commands[3][1] == "phantom datasets upload FOLDER --name NAME --seed 5"
+        assert f"(split: {how}, 70 / 10 / 20 %, seed 5)" in commands[4][0]
+        asked = Resplit(seed=3, train_percent=30, val_percent=20)
+        study = study_data.launched(session, who, datasets.change(session, who, version.dataset, asked))
+        commands = gather(session, study).reproduce.commands
+        assert commands[3][1] == "phantom datasets upload FOLDER --name NAME"
+        assert 'change("resplit", seed=3, train_percent=30, val_percent=20, by="units")' in commands[4][1]
+        assert f"(split: {how}, 30 / 20 / 50 %, seed 3)" in commands[5][0]
+        text = reporting.recipe_of(session, study)
+        assert f"# Split: {how}, 30 / 20 / 50 %, seed 3." in text
+        assert "# Split them there as here first" in text
 
     def test_of_a_paper_study_names_the_version_that_it_made(
         self, session: Session, who: Identity, version: DatasetVersion

@@ -11,11 +11,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.services.datasets import card_facts
 from app.services.studies import reproducing
 from app.services.studies.launching import drawn_sizes
 from app.services.studies.reporting.document import Reproduce
 from app.services.studies.reporting.values import Link
 from models import DatasetVersion, Study
+from models.specs.changing import Resplit
 
 PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WORDS = frozenset(
@@ -41,7 +43,10 @@ def _comments(study: Study, version: DatasetVersion, drawn: Sequence[float]) -> 
     yield f"# Study {study.id}. Run it with: phantom run study.yaml --wait"
     yield f"# Dataset {_scalar(version.dataset.name)}, version {version.number}, {version.num_images} images."
     yield f"# SHA-256 of the version's manifest: {version.manifest_sha256}"
+    yield f"# Split: {card_facts.split_in_words(version)}."
     yield "# On another studio: upload the same images, put that dataset's number as dataset_id, and leave version_id out."
+    if _dealt(version):
+        yield "# Split them there as here first; the study's report has the command."
     if study.spec.get("preset") == "paper":
         yield "# It was launched with preset: paper, which made this very version; naming it keeps it from being split once more."
     if len(drawn) > 1:
@@ -91,10 +96,6 @@ def reproduce(session: Session, study: Study, version: DatasetVersion, studio: s
 
 def _commands(study: Study, version: DatasetVersion, studio: str) -> Iterator[tuple[str, str]]:
     """(why, what to type), in order."""
-    layout = version.layout
-    seed = layout.get("seed", 0)
-    percent = layout.get("percent")
-    dealt = f"seed {seed}" + (f", {percent['train']} / {percent['val']} / {percent['test']} %" if percent else "")
     recipe = f"{studio}/api/v1/studies/{study.id}/study.yaml"
     yield (
         "Take the recipe, or copy it from below.",
@@ -104,14 +105,37 @@ def _commands(study: Study, version: DatasetVersion, studio: str) -> Iterator[tu
     yield again, f"PHANTOM_URL={studio} phantom run study.yaml --wait"
     anew = "On this studio with every job anew; then each figure and file is compared with this run's."
     yield anew, f"PHANTOM_URL={studio} phantom studies reproduce {study.id} --wait"
-    elsewhere = (
+    yield from _elsewhere(version)
+
+
+def _elsewhere(version: DatasetVersion) -> Iterator[tuple[str, str]]:
+    why = (
         "On another studio: bring the same images, put that dataset's number into the recipe, and leave version_id out."
     )
-    yield elsewhere, f"phantom datasets upload FOLDER --name NAME --seed {seed}"
+    upload, dealt = "phantom datasets upload FOLDER --name NAME", _dealt(version)
+    yield why, upload if dealt else f"{upload} --seed {version.layout.get('seed', 0)}"
+    if dealt:
+        options = ", ".join(f"{name}={value!r}" for name, value in dealt.items()).replace("'", '"')
+        change = f'Studio().datasets.get("NAME").change("resplit", {options})'
+        yield "Split them as here.", f"python -c 'from phantom import Studio; {change}'"
+    split = card_facts.split_in_words(version)
     yield (
-        f"Compare the hash of the manifest (split: {dealt}). Where patients are known it differs: each studio has its own pseudonyms.",
+        f"Compare the hash of the manifest (split: {split}). Where patients are known it differs: each studio has its own pseudonyms.",
         'python -c \'from phantom import Studio; print(Studio().datasets.get("NAME").version["manifest_sha256"])\'',
     )
+
+
+def _dealt(version: DatasetVersion) -> dict[str, Any]:
+    """Options of the change that splits an upload like this version; empty where the upload's own split does, by its seed."""
+    layout = version.layout
+    by, percent = layout.get("split_by"), layout.get("percent")
+    if percent is None or by not in ("units", "blocks"):
+        return {}
+    asked = Resplit(
+        seed=layout["seed"], train_percent=percent["train"], val_percent=percent["val"], by=by
+    )  # fmt: skip
+    as_uploaded = not layout.get("split_anew") and asked == Resplit(seed=asked.seed)
+    return {} if as_uploaded else asked.model_dump(exclude={"action"})
 
 
 def _runs(session: Session, study: Study) -> Iterator[Link]:
