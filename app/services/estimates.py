@@ -100,6 +100,9 @@ class Work:
 class Stand:
     """Rows that do not exist yet, as they will be: they stand for what the spec of a later job names."""
 
+    version: DatasetVersion | None = (
+        None  # where its id is named; it may be that of the version whose images are dealt anew
+    )
     checkpoint: Checkpoint | None = None
     synthetic_set: SyntheticSet | None = None
     classifier: Classifier | None = None
@@ -213,7 +216,7 @@ def _work(session: Session, spec: JobSpec, stand: Stand = NOTHING) -> Work:
         case CheckDatasetSpec():
             return _check_work(session, spec)
         case TrainDiffusionSpec():
-            return _diffusion_work(session, spec)
+            return _diffusion_work(session, spec, stand)
         case SampleSpec() | SamplePartSpec():
             return _sample_work(session, spec, stand)
         case TrainClassifierSpec():
@@ -240,7 +243,11 @@ def _check_work(session: Session, spec: CheckDatasetSpec) -> Work:
     return Work(0, number, 0, 400_000_000 + number * CHECK_BYTES_PER_IMAGE, 0)
 
 
-def _version(session: Session, dataset_id: int | None, version_id: int | None) -> DatasetVersion | None:
+def _version(
+    session: Session, dataset_id: int | None, version_id: int | None, stand: Stand = NOTHING
+) -> DatasetVersion | None:
+    if stand.version is not None and stand.version.id == version_id:
+        return stand.version
     if version_id is not None:
         return session.get(DatasetVersion, version_id)
     query = select(DatasetVersion).join(Dataset, Dataset.id == DatasetVersion.dataset_id)
@@ -251,8 +258,8 @@ def _num_images(version: DatasetVersion | None, split: Split) -> int:
     return sum(numbers.get(split, 0) for numbers in version.counts.values()) if version is not None else 1000
 
 
-def _diffusion_work(session: Session, spec: TrainDiffusionSpec) -> Work:
-    version = _version(session, spec.dataset_id, spec.version_id)
+def _diffusion_work(session: Session, spec: TrainDiffusionSpec, stand: Stand) -> Work:
+    version = _version(session, spec.dataset_id, spec.version_id, stand)
     channels, num_classes = (version.channels, len(version.classes)) if version is not None else (1, 4)
     cost = costs.unet(spec, channels=channels, num_classes=num_classes)
     passes = 4 if spec.gradient_checkpointing else 3  # a backward pass costs two forward passes
@@ -310,7 +317,7 @@ def _trained_with(checkpoint: Checkpoint) -> TrainDiffusionSpec:
 def _classifier_work(session: Session, spec: TrainClassifierSpec, stand: Stand) -> Work:
     source = stand.synthetic_set or _named_set(session, spec.synthetic_set_id)
     version_id = spec.version_id or (source.version_id if source is not None and spec.dataset_id is None else None)
-    version = _version(session, spec.dataset_id, version_id)
+    version = _version(session, spec.dataset_id, version_id, stand)
     number = _num_train_images(spec, version, source)
     cost = costs.cnn(spec.architecture, input_size=spec.input_size)
     each = spec.steps_per_epoch or max(1, number // spec.batch_size)
@@ -350,7 +357,7 @@ def _evaluate_work(session: Session, spec: EvaluateSpec, stand: Stand) -> Work:
         return Work(0, 0, 0, PROCESS_BYTES, 0)
     version_id = spec.version_id or (classifier.version_id if spec.dataset_id is None else None)
     source = stand.synthetic_set or _named_set(session, spec.synthetic_set_id)
-    version = _version(session, spec.dataset_id, version_id)
+    version = _version(session, spec.dataset_id, version_id, stand)
     splits = list(Split) if spec.split == "all" else [Split(spec.split)]
     number = source.num_images if source is not None else sum(_num_images(version, split) for split in splits)
     return _prediction_work(classifier, number, number, spec.batch_size)
@@ -371,7 +378,7 @@ def _audit_work(session: Session, spec: AuditSpec, stand: Stand) -> Work:
     source = stand.synthetic_set or _named_set(session, spec.synthetic_set_id)
     if source is None:
         return Work(0, 0, 0, PROCESS_BYTES, 0)
-    version = _version(session, spec.dataset_id, spec.version_id or source.version_id)
+    version = _version(session, spec.dataset_id, spec.version_id or source.version_id, stand)
     real = [_num_images(version, split) for split in (Split.TRAIN, Split.VAL)]
     images, some = sum(real) + source.num_images, [min(number, spec.most_images) for number in real]
     networks = [costs.cnn(name, input_size=224) for name in spec.extractors or AUDITED_BY]

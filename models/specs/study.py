@@ -8,15 +8,14 @@ from pydantic import Field, ValidationError, model_validator
 from models.job import JobKind
 from models.specs.audit import AuditSpec
 from models.specs.base import Spec, more
+from models.specs.changing import Resplit
 from models.specs.classification import ExplainOptions, TrainClassifierSpec
 from models.specs.diffusion import TrainDiffusionSpec
 from models.specs.sampling import SampleSpec
 from models.study import Arm
 
-PAPER_TRAIN_PERCENT, PAPER_TEST_PERCENT = (
-    20,
-    70,
-)  # Nafi et al., arXiv 2412.16860: 20 % are learnt; here 10 % of the rest choose epochs
+# Nafi et al., arXiv 2412.16860: 20 % are learnt; here 10 % of all choose epochs, and 70 % are tested on
+PAPER_SPLIT = Resplit(train_percent=20, val_percent=10)
 ARCHITECTURES = [
     "vgg19", "vgg16", "resnet50", "resnet101", "densenet121", "densenet201", "inception_v3", "mobilenetv2_100",
 ]  # fmt: skip
@@ -76,8 +75,8 @@ class StudySpec(Spec):
     preset: Annotated[
         Literal["studio", "paper"],
         Field(
-            description="studio: the version's own splits. paper: a version split anew, of which 20 % are learnt, 10 % choose "
-            "epochs and 70 % are tested on (arXiv 2412.16860)."
+            description="studio: the version's own splits. paper: its images split anew, or a version that has them so already: 20 % "
+            "are learnt, 10 % choose epochs and 70 % are tested on (arXiv 2412.16860)."
         ),
     ] = "studio"
     arms: Annotated[list[Arm], Field(min_length=1, description="What the classifiers learn from: a row each.")] = (

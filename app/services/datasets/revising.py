@@ -45,7 +45,7 @@ def change(session: Session, who: Identity, dataset: Dataset, asked: VersionChan
     outcome = _apply(session, parent, asked)
     if not outcome.left_out and set(outcome.entries) == set(entries_of(session, parent)):
         raise ConflictError("Nothing would change.", hint="The current version is as you asked already.")
-    version = _write(session, dataset, parent, outcome)
+    version = write(session, dataset, parent, outcome)
     note(session, who, f"{asked.action} (version {version.number})", dataset)
     request_check(session, who, version)
     return version
@@ -95,7 +95,7 @@ def _apply(session: Session, parent: DatasetVersion, asked: VersionChange) -> Ou
         case Move():
             return _put(session, parent, entries, asked.image_ids, f"the {asked.split} split", split=asked.split)
         case Resplit():
-            return _resplit(entries, asked)
+            return dealt_anew(entries, asked)
         case MendLeaks():
             return _move_together(entries) if asked.how == "move" else _exclude_leaks(entries)
         case Thin():
@@ -150,7 +150,7 @@ def _put(
     return Outcome(changed, [], f"{_images(number)} put into {where}")
 
 
-def _resplit(entries: Sequence[Entry], asked: Resplit) -> Outcome:
+def dealt_anew(entries: Sequence[Entry], asked: Resplit) -> Outcome:
     dealt = core.deal(
         entries, [None] * len(entries), seed=asked.seed, train_percent=asked.train_percent,
         val_percent=asked.val_percent, by=asked.by,
@@ -208,8 +208,9 @@ def _images(number: int) -> str:
     return f"{number:,} image{'' if number == 1 else 's'}"
 
 
-def _write(session: Session, dataset: Dataset, parent: DatasetVersion, outcome: Outcome) -> DatasetVersion:
-    entries = _clustered_anew(session, dataset, outcome.entries)
+def write(session: Session, dataset: Dataset, parent: DatasetVersion, outcome: Outcome) -> DatasetVersion:
+    """The new version of a locked dataset, which becomes the current one."""
+    entries = clustered_anew(session, dataset, outcome.entries)
     _need_every_class(parent, entries)
     return write_version(
         session, dataset, parent=parent, entries=entries, left=outcome.left_out, classes=parent.classes,
@@ -217,7 +218,7 @@ def _write(session: Session, dataset: Dataset, parent: DatasetVersion, outcome: 
     )  # fmt: skip
 
 
-def _clustered_anew(session: Session, dataset: Dataset, entries: Sequence[Entry]) -> list[Entry]:
+def clustered_anew(session: Session, dataset: Dataset, entries: Sequence[Entry]) -> list[Entry]:
     """Clusters change when an image that joined two others is gone."""
     return core.with_clusters(entries, clusters.look_alike_keys(session, dataset.id))
 

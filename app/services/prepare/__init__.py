@@ -11,8 +11,8 @@ from app.core.submission import check_title
 from app.services import datasets
 from app.services.identity import Identity
 from app.services.prepare.auditing import audit
-from app.services.prepare.classifying import train_classifier
-from app.services.prepare.diffusion import train_diffusion
+from app.services.prepare.classifying import need_images_to_classify, train_classifier
+from app.services.prepare.diffusion import need_images_to_draw_like, train_diffusion
 from app.services.prepare.evaluating import evaluate, need_comparable, part
 from app.services.prepare.explaining import explain
 from app.services.prepare.needs import ready_version
@@ -32,7 +32,17 @@ from models.specs import (
     TrainDiffusionSpec,
 )
 
-__all__ = ["MADE", "MOST_IMAGES", "need_as_many_blocks", "need_comparable", "part", "prepare", "ready_version"]
+__all__ = [
+    "MADE",
+    "MOST_IMAGES",
+    "need_as_many_blocks",
+    "need_comparable",
+    "need_images_to_classify",
+    "need_images_to_draw_like",
+    "part",
+    "prepare",
+    "ready_version",
+]
 MADE: dict[
     str, type[Checkpoint] | type[SyntheticSet] | type[Audit] | type[Classifier] | type[Evaluation] | type[Explanation]
 ] = {

@@ -24,11 +24,7 @@ def train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec)
             )
         dataset_id, version_id = own.id, version_id or source.version_id
     version = ready_version(session, who, dataset_id, version_id)
-    need_classes(version.classes)
-    datasets.need_no_leaks(session, version, accepted=spec.accept_leaks)
-    need_images(version, [Split.VAL], "to choose the best epoch by", each_class=False)
-    if spec.train_on != TrainOn.SYNTHETIC:
-        need_images(version, [Split.TRAIN], "to learn from")
+    need_images_to_classify(session, version, spec)
     if source is not None:
         _need_fitting_set(session, version, source)
     image_size = spec.image_size or (source.image_size if source is not None else spec.input_size)
@@ -40,6 +36,15 @@ def train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec)
     filled = {"dataset_id": dataset_id, "version_id": version.id, "image_size": image_size, "fit": fit, "name": name}
     title = f"Classifier on {naming.shortened(dataset)}: {spec.architecture}, {learnt}"
     return spec.model_copy(update=filled), title
+
+
+def need_images_to_classify(session: Session, version: DatasetVersion, spec: TrainClassifierSpec) -> None:
+    """BadInputError or ConflictError if the version, which may not be written down yet, lacks images, or leaks."""
+    need_classes(version.classes)
+    datasets.need_no_leaks(session, version, accepted=spec.accept_leaks)
+    need_images(version, [Split.VAL], "to choose the best epoch by", each_class=False)
+    if spec.train_on != TrainOn.SYNTHETIC:
+        need_images(version, [Split.TRAIN], "to learn from")
 
 
 def _synthetic_source(session: Session, who: Identity, spec: TrainClassifierSpec) -> SyntheticSet | None:

@@ -15,17 +15,22 @@ from models.specs import MIN_HELD_OUT_TO_STOP, NETWORK_OPTIONS, TrainDiffusionSp
 
 def train_diffusion(session: Session, who: Identity, spec: TrainDiffusionSpec) -> tuple[TrainDiffusionSpec, str]:
     version = ready_version(session, who, spec.dataset_id, spec.version_id)
-    need_images(version, [Split.TRAIN], "to learn from")
+    need_images_to_draw_like(version, spec)
     if spec.init_checkpoint_id is not None:
         start = checkpoints.get(session, who, spec.init_checkpoint_id)
         need_same_classes(version, start.classes, f"checkpoint {start.id}")
         _need_same_network(spec, version, start)
         _need_other_images(session, spec, version, start)
-    if spec.stop_on_copies:
-        _need_held_out(version)
     name = naming.shortened(version.dataset.name)
     title = f"Diffusion on {name}: {spec.preset}, {spec.image_size} px, {spec.num_steps:,} steps"
     return spec.model_copy(update={"version_id": version.id}), title
+
+
+def need_images_to_draw_like(version: DatasetVersion, spec: TrainDiffusionSpec) -> None:
+    """BadInputError if the version, which may not be written down yet, has too few images for the training."""
+    need_images(version, [Split.TRAIN], "to learn from")
+    if spec.stop_on_copies:
+        _need_held_out(version)
 
 
 def _need_held_out(version: DatasetVersion) -> None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from app.services import estimates, prepare
+from app.services.datasets import splitting
 from app.services.estimates import Estimate, Stand
 from app.services.identity import Identity
 from app.services.studies import explaining, launching, planning
 from app.services.studies.planning import Planned
-from models import Checkpoint, Classifier, DatasetVersion, JobKind, SyntheticSet
+from models import Checkpoint, Classifier, DatasetVersion, JobKind, Split, SyntheticSet
 from models.specs import SPEC_OF, StudySpec, TrainDiffusionSpec
+from models.specs.study import PAPER_SPLIT
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,24 @@ class StudyEstimate:
 def estimate(session: Session, who: Identity, spec: StudySpec) -> StudyEstimate:
     """Raises what launching the study would raise."""
     version = prepare.ready_version(session, who, spec.dataset_id, spec.version_id)
+    if spec.preset == "paper":
+        version, is_there = splitting.foresee(session, version, PAPER_SPLIT)
+        if not is_there:
+            return _on_new_version(session, who, spec, version)
     launching.check(session, who, spec, version)
     planned = explaining.steps(session, spec, version)
     keys = planning.step_keys(planned)
     missing = [step for step in planned if launching.reusable(session, who, keys[step.name]) is None]
     return of_steps(session, spec, version, planned, missing)
+
+
+def _on_new_version(session: Session, who: Identity, spec: StudySpec, version: DatasetVersion) -> StudyEstimate:
+    """Of a version that is no row yet, so nothing that was made of it is there. Of the images to explain, the number counts."""
+    launching.check(session, who, spec, version)
+    num_tested = sum(counts[Split.TEST] for counts in version.counts.values())
+    num_explained = min(spec.explanations.num_images, num_tested) if spec.explanations is not None else 0
+    planned = planning.steps(spec, version, image_ids=range(1, num_explained + 1))
+    return of_steps(session, spec, version, planned, planned)
 
 
 def of_steps(
@@ -53,16 +68,16 @@ def of_steps(
 def _step(session: Session, spec: StudySpec, version: DatasetVersion, step: Planned) -> Estimate:
     """Of one step, with what it needs as it will be made."""
     filled = SPEC_OF[step.kind].model_validate({**step.draft, **dict.fromkeys(step.needs, 0)})
-    stand = Stand()
     diffusion = spec.diffusion_spec(version_id=version.id)
-    if step.kind == JobKind.SAMPLE:
-        stand = Stand(checkpoint=_checkpoint(diffusion, version))
-    elif "synthetic_set_id" in step.needs:
-        stand = Stand(synthetic_set=_synthetic_set(spec, version, size=step.cell.get(planning.DRAWN)))
-    if step.kind == JobKind.AUDIT_SET:
-        stand = Stand(synthetic_set=stand.synthetic_set, checkpoint=_checkpoint(diffusion, version))
-    if step.kind in (JobKind.EVALUATE, JobKind.EXPLAIN):
-        stand = Stand(synthetic_set=stand.synthetic_set, classifier=_classifier(spec, version, step))
+    needs_network = step.kind in (JobKind.SAMPLE, JobKind.AUDIT_SET)
+    needs_set = step.kind != JobKind.SAMPLE and "synthetic_set_id" in step.needs
+    is_of_classifier = step.kind in (JobKind.EVALUATE, JobKind.EXPLAIN)
+    stand = Stand(
+        version=version,
+        checkpoint=_checkpoint(diffusion, version) if needs_network else None,
+        synthetic_set=_synthetic_set(spec, version, size=step.cell.get(planning.DRAWN)) if needs_set else None,
+        classifier=_classifier(spec, version, step) if is_of_classifier else None,
+    )
     return estimates.estimate(session, filled, stand)  # type: ignore[arg-type]  # SPEC_OF holds exactly the kinds of JobSpec
 
 

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session, aliased
 from app.core import naming, states
 from app.core.errors import BadInputError, ConflictError
 from app.core.submission import add_divided_sampling, add_waiting_job
-from app.services import datasets, prepare
+from app.services import prepare
+from app.services.datasets import splitting
 from app.services.identity import Identity
 from app.services.rows import clean_name, note
 from app.services.studies import explaining, planning
@@ -32,8 +33,7 @@ from models import (
     SyntheticSet,
 )
 from models.specs import StudySpec
-from models.specs.changing import Resplit, Restore
-from models.specs.study import PAPER_TEST_PERCENT, PAPER_TRAIN_PERCENT, SIZED
+from models.specs.study import PAPER_SPLIT, SIZED
 
 SUMMARY = "summary"
 RESULTS = {
@@ -49,9 +49,9 @@ def launch(session: Session, who: Identity, spec: StudySpec) -> Study:
     Raises BadInputError, ConflictError or NotFoundError where the spec names what is missing or does not fit.
     """
     version = prepare.ready_version(session, who, spec.dataset_id, spec.version_id)
-    check(session, who, spec, version)
     if spec.preset == "paper":
-        version = _paper_version(session, who, version)
+        version = splitting.resplit(session, who, version, PAPER_SPLIT)
+    check(session, who, spec, version)
     complete = spec.model_copy(update={"version_id": version.id, "external": _external(session, who, spec)})
     study = Study(
         project_id=who.project_id, version_id=version.id, created_by=who.name, spec=complete.model_dump(mode="json"),
@@ -149,8 +149,8 @@ def _widened(spec: StudySpec, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check(session: Session, who: Identity, spec: StudySpec, version: DatasetVersion) -> None:
-    """Raise what `prepare` would raise for the study's jobs, before any of them is written down."""
-    prepare.prepare(session, who, spec.diffusion_spec(version_id=version.id))
+    """Raise what `prepare` would raise for the study's jobs, before any of them is written down, nor perhaps the version."""
+    prepare.need_images_to_draw_like(version, spec.diffusion_spec())
     sample = spec.sample_spec()
     unknown = sorted(set(sample.counts or {}) - set(version.classes))
     if unknown:
@@ -166,8 +166,8 @@ def check(session: Session, who: Identity, spec: StudySpec, version: DatasetVers
             f"The largest size draws {total:,} images; one set holds at most {prepare.MOST_IMAGES:,}.",
             hint="Ask for smaller sizes.",
         )
-    prepare.prepare(session, who, spec.classifier_spec(version_id=version.id))
-    if not any(version.counts[name].get(Split.TEST, 0) for name in version.classes) and spec.preset != "paper":
+    prepare.need_images_to_classify(session, version, spec.classifier_spec())
+    if not any(version.counts[name].get(Split.TEST, 0) for name in version.classes):
         raise BadInputError(
             "The version has no test image, so nothing can be said about its arms.",
             hint="Split it anew, with a test part.",
@@ -197,16 +197,6 @@ def _external(session: Session, who: Identity, spec: StudySpec) -> dict[str, Any
         version = prepare.ready_version(session, who, external.dataset_id, external.version_id)
         named[name] = external.model_copy(update={"version_id": version.id})
     return named
-
-
-def _paper_version(session: Session, who: Identity, version: DatasetVersion) -> DatasetVersion:
-    """The version split as in arXiv 2412.16860; the one that was current stays so."""
-    dataset, was = version.dataset, version.dataset.current_number
-    val = 100 - PAPER_TRAIN_PERCENT - PAPER_TEST_PERCENT
-    made = datasets.change(session, who, dataset, Resplit(train_percent=PAPER_TRAIN_PERCENT, val_percent=val))
-    if was is not None:
-        datasets.change(session, who, dataset, Restore(number=was))
-    return made
 
 
 def add_steps(session: Session, who: Identity, study: Study, planned: Sequence[Planned]) -> None:

@@ -175,14 +175,6 @@ class TestThePlan:
         assert (test.spec["version_id"], test.spec["split"]) == (other.id, "all")
         assert test.spec["class_map"] == {"hoop": "ring", "blob": "disc"}
 
-    def test_the_papers_protocol_splits_anew_and_leaves_the_current_version(self, session, who):
-        version = factories.dataset_with_version(session, who, num_images=100)
-        study = studies.launch(session, who, spec_of(version, preset="paper", seeds=[0]))
-        made = session.get_one(DatasetVersion, study.version_id)
-        assert made.id != version.id
-        assert {name: counts["test"] for name, counts in made.counts.items()} == {"disc": 35, "ring": 35}
-        assert session.get_one(Dataset, version.dataset_id).current_number == version.number
-
 
 class TestUsingAgain:
     def test_a_second_study_does_nothing_that_the_first_does(self, session, who, version):
