@@ -1,6 +1,7 @@
 """A study under the paper's protocol: which version it splits and uses again, what it takes, and its recipe."""
 
 import pytest
+import yaml
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -8,8 +9,9 @@ from app.core.db import Database
 from app.core.errors import BadInputError
 from app.services import datasets, studies
 from app.services.identity import Identity
-from app.services.studies import estimating, explaining
+from app.services.studies import estimating, explaining, reporting
 from models import Dataset, DatasetVersion, Image, Split
+from models.specs import StudySpec
 from models.specs.changing import Exclude, Resplit, Restore
 from tests import factories
 from tests.app.services.test_studies import SMALL, spec_of
@@ -24,6 +26,10 @@ def session(database: Database):
 @pytest.fixture
 def version(session: Session, who: Identity) -> DatasetVersion:
     return factories.dataset_with_version(session, who, num_images=100)
+
+
+def rows_of(session: Session, version: DatasetVersion) -> list[Image]:
+    return list(session.scalars(select(Image).where(Image.version_id == version.id).order_by(Image.path)))
 
 
 def versions(session: Session, version: DatasetVersion) -> list[int]:
@@ -106,3 +112,32 @@ class TestTheEstimate:
         assert before == estimating.of_steps(session, asked, made, planned, planned)
         there = estimating.estimate(session, who, asked)
         assert (there.num_jobs, there.num_reused, there.seconds_high) == (23, 23, 0)
+
+
+class TestTheRecipe:
+    def test_of_a_paper_study_splits_elsewhere_as_here_and_does_nothing_again_here(self, session, who, version):
+        study = studies.launch(session, who, spec_of(version, preset="paper"))
+        there = factories.dataset_with_version(session, who, name="elsewhere", num_images=100)
+        for image, same in zip(rows_of(session, there), rows_of(session, version), strict=True):
+            image.pixel_sha256 = same.pixel_sha256
+        read = yaml.safe_load(reporting.recipe_of(session, study))
+        assert (read.pop("kind"), read["preset"], read["version_id"]) == ("study", "paper", study.version_id)
+        again = studies.launch(session, who, StudySpec.model_validate(read))
+        assert again.version_id == study.version_id
+        assert {each.step.is_reused for each in studies.progress(session, again).steps} == {True}
+        elsewhere = {**read, "dataset_id": there.dataset_id, "version_id": None}
+        far = studies.launch(session, who, StudySpec.model_validate(elsewhere))
+        split, mine = (session.get_one(DatasetVersion, each.version_id) for each in (far, study))
+        assert split.manifest_sha256 == mine.manifest_sha256
+
+    def test_of_a_paper_study_whose_look_alikes_are_others_now_names_its_version_alone(self, session, who, version):
+        study = studies.launch(session, who, spec_of(version, preset="paper"))
+        first, *_, last = rows_of(session, session.get_one(DatasetVersion, study.version_id))
+        first.cluster = last.cluster = 1
+        first.split, last.split = Split.TRAIN, Split.TEST
+        session.flush()
+        text = reporting.recipe_of(session, study)
+        read = yaml.safe_load(text)
+        assert (read.pop("kind"), read["preset"], read["version_id"]) == ("study", "studio", study.version_id)
+        assert "# It was launched with preset: paper, which would split otherwise today" in text
+        assert "# Split them there as here first" in text

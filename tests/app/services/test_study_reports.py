@@ -381,14 +381,6 @@ class TestRecipe:
         assert f"# Split: {how}, 30 / 20 / 50 %, seed 3." in text
         assert "# Split them there as here first" in text
 
-    def test_of_a_paper_study_names_the_version_that_it_made(
-        self, session: Session, who: Identity, version: DatasetVersion
-    ) -> None:
-        study = study_data.launched(session, who, version, preset="paper")
-        text = reporting.recipe_of(session, study)
-        assert (yaml.safe_load(text)["preset"], yaml.safe_load(text)["version_id"]) == ("studio", study.version_id)
-        assert "preset: paper" in text
-
 
 class TestCharts:
     @pytest.mark.parametrize("draw", [reporting.arms_svg, reporting.curve_svg])

@@ -3,7 +3,6 @@
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFoundError
-from app.services.studies.launching import drawn_sizes
 from app.services.studies.reporting import drawing
 from app.services.studies.reporting.curves import charts
 from app.services.studies.reporting.document import Report
@@ -17,7 +16,7 @@ __all__ = ["Page", "Report", "arms_svg", "curve_svg", "gather", "recipe_of", "re
 
 def recipe_of(session: Session, study: Study) -> str:
     """The study as the YAML file that `phantom run` takes."""
-    return study_yaml(study, session.get_one(DatasetVersion, study.version_id), drawn=drawn_sizes(session, study))
+    return study_yaml(session, study, session.get_one(DatasetVersion, study.version_id))
 
 
 def arms_svg(study: Study) -> str:

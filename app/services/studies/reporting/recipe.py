@@ -11,13 +11,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.services.datasets import card_facts
+from app.services.datasets import card_facts, splitting
 from app.services.studies import reproducing
 from app.services.studies.launching import drawn_sizes
 from app.services.studies.reporting.document import Reproduce
 from app.services.studies.reporting.values import Link
 from models import DatasetVersion, Study
 from models.specs.changing import Resplit
+from models.specs.study import PAPER_SPLIT
 
 PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WORDS = frozenset(
@@ -26,29 +27,41 @@ WORDS = frozenset(
 NOT_PRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
-def study_yaml(study: Study, version: DatasetVersion, *, drawn: Sequence[float]) -> str:
+def study_yaml(session: Session, study: Study, version: DatasetVersion) -> str:
     """What `phantom run study.yaml` takes as it is, where this version is; comments say how to run it elsewhere."""
-    return "\n".join([*_comments(study, version, drawn), *_mapping(_asked(study), ""), ""])
+    preset = _preset(session, study, version)
+    comments = _comments(study, version, drawn=drawn_sizes(session, study), preset=preset)
+    return "\n".join([*comments, *_mapping(_asked(study, preset), ""), ""])
 
 
-def _asked(study: Study) -> dict[str, Any]:
-    """The spec, naming the version on which the study really ran: one of the preset paper is split already."""
-    asked = {"kind": "study", **study.spec, "version_id": study.version_id, "preset": "studio", "name": study.name}
+def _preset(session: Session, study: Study, version: DatasetVersion) -> str:
+    """That of the study; of paper only where it gives this very version again, and with it all that was made of it."""
+    if study.spec.get("preset") != "paper":
+        return "studio"
+    found, _ = splitting.foresee(session, version, PAPER_SPLIT)
+    return "paper" if found is version else "studio"
+
+
+def _asked(study: Study, preset: str) -> dict[str, Any]:
+    """The spec, naming the version on which the study really ran."""
+    asked = {"kind": "study", **study.spec, "version_id": study.version_id, "preset": preset, "name": study.name}
     if study.name.startswith("$"):  # which would stand for an earlier step of the file
         del asked["name"]
     return asked
 
 
-def _comments(study: Study, version: DatasetVersion, drawn: Sequence[float]) -> Iterator[str]:
+def _comments(study: Study, version: DatasetVersion, *, drawn: Sequence[float], preset: str) -> Iterator[str]:
     yield f"# Study {study.id}. Run it with: phantom run study.yaml --wait"
     yield f"# Dataset {_scalar(version.dataset.name)}, version {version.number}, {version.num_images} images."
     yield f"# SHA-256 of the version's manifest: {version.manifest_sha256}"
     yield f"# Split: {card_facts.split_in_words(version)}."
     yield "# On another studio: upload the same images, put that dataset's number as dataset_id, and leave version_id out."
-    if _dealt(version):
+    if preset == "paper":
+        yield "# preset: paper splits them there as it did here, where it finds this very version and what was made of it."
+    elif study.spec.get("preset") == "paper":
+        yield "# It was launched with preset: paper, which would split otherwise today: which images look alike has changed since."
+    if preset != "paper" and _dealt(version):
         yield "# Split them there as here first; the study's report has the command."
-    if study.spec.get("preset") == "paper":
-        yield "# It was launched with preset: paper, which made this very version; naming it keeps it from being split once more."
     if len(drawn) > 1:
         sizes = ", ".join(f"{size:g}" for size in drawn)
         yield f"# Sets of the sizes {sizes} were drawn one after another and audited each; this draws and audits the largest alone."
@@ -87,7 +100,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 def reproduce(session: Session, study: Study, version: DatasetVersion, studio: str) -> Reproduce:
     return Reproduce(
-        study_yaml(study, version, drawn=drawn_sizes(session, study)),
+        study_yaml(session, study, version),
         list(_commands(study, version, studio)),
         list(_runs(session, study)),
         version.manifest_sha256,
