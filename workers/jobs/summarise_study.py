@@ -207,7 +207,10 @@ def _faithfulness(tested: Sequence[Tested]) -> dict[str, Any]:
 
 
 def _record(answer: dict[str, Any], session: Session, row: Job) -> dict[str, Any]:
-    study = session.get_one(Study, row.spec["study_id"])
-    study.answer = answer
-    session.flush()
+    """Keep the answer, unless a table that was asked for later is there already."""
+    study = session.get_one(Study, row.spec["study_id"], with_for_update=True)
+    newest = session.get(Job, study.answer_job_id) if study.answer_job_id is not None else None
+    if newest is None or newest.id == row.id or newest.state != JobState.SUCCEEDED:
+        study.answer = answer
+        session.flush()
     return {"study_id": study.id}

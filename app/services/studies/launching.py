@@ -17,7 +17,6 @@ from app.services.rows import clean_name, note
 from app.services.studies import explaining, planning
 from app.services.studies.planning import Planned
 from models import (
-    FINISHED,
     PARTS,
     Arm,
     DatasetVersion,
@@ -36,6 +35,7 @@ from models.specs import StudySpec
 from models.specs.study import PAPER_SPLIT, SIZED
 
 SUMMARY = "summary"
+NOT_BEGUN = (JobState.WAITING, JobState.QUEUED, JobState.PAUSED)
 RESULTS = {
     JobKind.TRAIN_DIFFUSION: "checkpoint_id", JobKind.SAMPLE: "synthetic_set_id", JobKind.AUDIT_SET: "audit_id",
     JobKind.TRAIN_CLASSIFIER: "classifier_id", JobKind.EVALUATE: "evaluation_id",
@@ -283,13 +283,16 @@ def _is_there(session: Session, job: Job) -> bool:
 
 
 def summarise(session: Session, who: Identity, study: Study) -> Job:
-    """Ask for the study's table, made when all of its evaluations and explanations have ended; one that still waits for them is replaced."""
+    """Ask for the study's table, made when all of its evaluations and explanations have ended; one that has not begun is replaced.
+
+    One that is being made goes on, and is followed by the new one.
+    """
     steps = session.scalars(select(StudyStep).where(StudyStep.study_id == study.id).order_by(StudyStep.position)).all()
     tests, explained = (
         [session.get_one(Job, step.job_id) for step in steps if of in step.cell] for of in ("tested_on", "explained_on")
     )
-    old = session.get(Job, study.answer_job_id) if study.answer_job_id is not None else None
-    if old is not None and old.state == JobState.WAITING:
+    old = _answer(session, study)
+    if old is not None and old.state in NOT_BEGUN:
         states.move(session, old, JobState.CANCELLED, message="Another table takes its place.")
     job = add_waiting_job(
         session, JobKind.SUMMARISE_STUDY, {"study_id": study.id, "evaluation_ids": [], "explanation_ids": []},
@@ -304,7 +307,14 @@ def summarise(session: Session, who: Identity, study: Study) -> Job:
 def summarise_again(session: Session, who: Identity, retried: Job) -> None:
     """A job is tried again: tables that were made without it, or would be, are made anew after it."""
     mine = select(StudyStep.study_id).where(StudyStep.job_id == retried.id)
-    for study in session.scalars(select(Study).where(Study.id.in_(mine))):
-        answer = session.get(Job, study.answer_job_id) if study.answer_job_id is not None else None
-        if answer is None or answer.state in FINISHED:
+    for study in session.scalars(select(Study).where(Study.id.in_(mine)).order_by(Study.id)):
+        answer = _answer(session, study)
+        if answer is None or answer.state != JobState.WAITING:  # one that waits, waits for the retried job as well
             summarise(session, who, study)
+
+
+def _answer(session: Session, study: Study) -> Job | None:
+    """The job that makes the study's newest table, locked: a worker may be about to begin it."""
+    if study.answer_job_id is None:
+        return None
+    return session.get(Job, study.answer_job_id, with_for_update=True, populate_existing=True)

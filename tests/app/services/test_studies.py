@@ -315,6 +315,25 @@ class TestTheEnd:
         jobs.retry(session, who, failed)
         assert study.answer_job_id != answer.id
 
+    @pytest.mark.parametrize(("was", "becomes"), [
+        (JobState.QUEUED, JobState.CANCELLED), (JobState.PAUSED, JobState.CANCELLED), (JobState.RUNNING, JobState.RUNNING),
+        (JobState.WAITING, JobState.WAITING),
+    ])  # fmt: skip
+    def test_the_last_table_waits_for_a_job_that_is_tried_again(self, session, who, version, was, becomes):
+        study = studies.launch(session, who, spec_of(version, arms=["real_equal"], seeds=[0, 1]))
+        answer = session.get_one(Job, study.answer_job_id)
+        steps = {each.step.name: each.job for each in studies.progress(session, study).steps}
+        for job in steps.values():
+            job.state, job.result = JobState.SUCCEEDED, {}
+        failed = steps["test/real_equal/resnet10t/seed 1/own"]
+        failed.state = JobState.FAILED
+        answer.state = was
+        session.flush()
+        jobs.retry(session, who, failed)
+        newest = session.get_one(Job, study.answer_job_id)
+        assert (answer.state, newest.state) == (becomes, JobState.WAITING)
+        assert (newest.id == answer.id) == (was == JobState.WAITING)
+
     def test_is_deleted_with_its_steps_and_not_with_its_jobs(self, session, who, version):
         study = studies.launch(session, who, spec_of(version))
         with pytest.raises(ConflictError, match="still running"):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.services import audits, gates, studies
+from app.services import audits, gates, jobs, studies
 from app.services.studies import comparing, reproducing
 from models import (
     Classifier,
@@ -23,6 +23,7 @@ from models import (
 from models.specs import StudySpec
 from tests import factories
 from tests.workers.jobs.conftest import TINY_NETWORK, Studio
+from workers.context import JobContext
 
 QUICK = {"num_halves": 4, "num_subsets": 2, "num_bootstrap": 100, "num_draws": 1, "timesteps": [200], "num_planted": 0}
 LEARN = {"epochs": 1, "pretrained": False, "input_size": 32, "batch_size": 4}
@@ -198,6 +199,33 @@ def test_a_failed_seed_is_listed_with_its_reason_and_the_rest_is_compared(studio
     assert [each["evaluation_id"] is not None for each in row["seeds"]] == [True, False]
     assert "resnet9000" in row["seeds"][1]["reason"]
     assert row["mean"]["balanced_accuracy"]["value"] is not None
+
+
+def test_a_table_that_is_made_while_a_job_is_tried_again_does_not_stay(studio: Studio) -> None:
+    study_id = launch(studio, arms=["real_equal"])
+    with studio.database.read() as session:
+        steps = studies.progress(session, session.get_one(Study, study_id)).steps
+        trained = next(each.job.id for each in steps if each.step.name == "train/real_equal/resnet10t/seed 1")
+    right = studio.job(trained).spec
+    studio.set(trained, spec={**right, "architecture": "resnet9000"})
+    old = done(studio, study_id).answer_job_id
+    studio.set(trained, spec=right)
+    studio.set(old, state=JobState.QUEUED)
+    tried: list[Study] = []
+
+    def try_again(context: JobContext, done_so_far: int) -> None:
+        """Once, while the old table is being made: and the new one is made faster."""
+        if not tried:
+            with studio.database.write() as session:
+                jobs.retry(session, studio.who, session.get_one(Job, trained))
+            tried.append(done(studio, study_id))
+
+    studio.attempt(old, try_again)
+    assert tried[0].answer_job_id != old
+    with studio.database.read() as session:
+        study = session.get_one(Study, study_id)
+    seeds = [[each["evaluation_id"] for each in row["seeds"]] for row in table_of(study)["rows"]]
+    assert None not in seeds[0]
 
 
 def test_a_study_of_which_nothing_succeeded_has_no_table(studio: Studio) -> None:
