@@ -44,6 +44,12 @@ class ExternalTest(Spec):
         dict[str, str] | None,
         Field(description="Class of the study for each class of that dataset, where they differ."),
     ] = None
+    accept_leaks: Annotated[
+        bool,
+        Field(
+            description="Go on although images of that dataset are known from training; every figure of this test is marked."
+        ),
+    ] = False
 
 
 class StudyExplanations(ExplainOptions):
@@ -177,6 +183,14 @@ class StudySpec(Spec):
         return TrainClassifierSpec.model_validate(
             {"dataset_id": self.dataset_id, "augment": "none", **self.classifier, **more}
         )
+
+    def accepts_leaks(self, external: str | None = None) -> bool:
+        """Whether tests go on although training knows their images: those on the study's own, or on an external dataset.
+
+        Leaks that are accepted of the study's own splits are accepted of every test.
+        """
+        accepted = external is not None and self.external[external].accept_leaks
+        return accepted or self.classifier_spec().accept_leaks
 
 
 def explained_arms(spec: StudySpec) -> tuple[Arm, Arm] | None:

@@ -46,7 +46,7 @@ from workers.ml.classification.state import (
 from workers.ml.seeding import numpy_generator
 
 MOST_POINTS = 2000
-NOT_IN_THE_NETWORK = {"dataset_id", "version_id", "synthetic_set_id", "name"}
+NOT_IN_THE_NETWORK = {"dataset_id", "version_id", "synthetic_set_id", "name", "accept_leaks"}
 
 
 @dataclass

@@ -9,7 +9,7 @@ from app.services import estimates, prepare
 from app.services.datasets import splitting
 from app.services.estimates import Estimate, Stand
 from app.services.identity import Identity
-from app.services.studies import explaining, launching, planning
+from app.services.studies import explaining, external, launching, planning
 from app.services.studies.planning import Planned
 from models import Checkpoint, Classifier, DatasetVersion, JobKind, Split, SyntheticSet
 from models.specs import SPEC_OF, StudySpec, TrainDiffusionSpec
@@ -30,13 +30,17 @@ class StudyEstimate:
 
 
 def estimate(session: Session, who: Identity, spec: StudySpec) -> StudyEstimate:
-    """Raises what launching the study would raise."""
+    """Raises what launching the study would raise; under the paper's protocol images that training knows are found at launch
+    only, since which ones are learnt is dealt then.
+    """
     version = prepare.ready_version(session, who, spec.dataset_id, spec.version_id)
     if spec.preset == "paper":
         version, is_there = splitting.foresee(session, version, PAPER_SPLIT)
         if not is_there:
             return _on_new_version(session, who, spec, version)
     launching.check(session, who, spec, version)
+    if spec.preset != "paper":
+        external.need_unseen(session, who, spec, version)
     planned = explaining.steps(session, spec, version)
     keys = planning.step_keys(planned)
     missing = [step for step in planned if launching.reusable(session, who, keys[step.name]) is None]

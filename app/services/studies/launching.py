@@ -14,7 +14,7 @@ from app.services import prepare
 from app.services.datasets import splitting
 from app.services.identity import Identity
 from app.services.rows import clean_name, note
-from app.services.studies import explaining, planning
+from app.services.studies import explaining, external, planning
 from app.services.studies.planning import Planned
 from models import (
     PARTS,
@@ -52,7 +52,8 @@ def launch(session: Session, who: Identity, spec: StudySpec) -> Study:
     if spec.preset == "paper":
         version = splitting.resplit(session, who, version, PAPER_SPLIT)
     check(session, who, spec, version)
-    complete = spec.model_copy(update={"version_id": version.id, "external": _external(session, who, spec)})
+    external.need_unseen(session, who, spec, version)
+    complete = spec.model_copy(update={"version_id": version.id, "external": external.named(session, who, spec)})
     study = Study(
         project_id=who.project_id, version_id=version.id, created_by=who.name, spec=complete.model_dump(mode="json"),
         name=clean_name(spec.name) if spec.name.strip() else f"Study of {naming.shortened(version.dataset.name)}",
@@ -79,7 +80,8 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
         drawn.append(max(wider.sizes))
     version = session.get_one(DatasetVersion, study.version_id)
     check(session, who, wider, version)
-    wider = wider.model_copy(update={"external": _external(session, who, wider)})
+    external.need_unseen(session, who, wider, version, but=spec.external)
+    wider = wider.model_copy(update={"external": external.named(session, who, wider)})
     planned = explaining.steps(session, wider, version, drawn=drawn, image_ids=explaining.images_of(session, study))
     _need_what_today_would_give(session, study, planned)
     study.spec = wider.model_dump(mode="json")
@@ -173,10 +175,10 @@ def check(session: Session, who: Identity, spec: StudySpec, version: DatasetVers
             hint="Split it anew, with a test part.",
         )
     _need_augmentation(spec)
-    for name, external in spec.external.items():
-        other = prepare.ready_version(session, who, external.dataset_id, external.version_id)
+    for name, test in spec.external.items():
+        other = prepare.ready_version(session, who, test.dataset_id, test.version_id)
         prepare.need_comparable(
-            other, version.classes, version.channels, class_map=external.class_map, what=f"external {name!r}"
+            other, version.classes, version.channels, class_map=test.class_map, what=f"external {name!r}"
         )
 
 
@@ -188,15 +190,6 @@ def _need_augmentation(spec: StudySpec) -> None:
             hint="Give real_augmented another augmentation, the other arms less, or leave that arm out.",
             errors=[{"pointer": "/augmentation", "detail": f"all arms have {spec.augmentation!r}"}],
         )
-
-
-def _external(session: Session, who: Identity, spec: StudySpec) -> dict[str, Any]:
-    """The external tests with their versions named."""
-    named = {}
-    for name, external in spec.external.items():
-        version = prepare.ready_version(session, who, external.dataset_id, external.version_id)
-        named[name] = external.model_copy(update={"version_id": version.id})
-    return named
 
 
 def add_steps(session: Session, who: Identity, study: Study, planned: Sequence[Planned]) -> None:

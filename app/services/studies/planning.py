@@ -23,6 +23,8 @@ NOT_IN_KEY = {
 DRAWS = or_(StudyStep.name == SAMPLES, StudyStep.name.startswith(f"{SAMPLES}/"))
 AUDITS = or_(StudyStep.name == AUDIT, StudyStep.name.startswith(f"{AUDIT}/"))
 EXPLAINS = StudyStep.name.startswith("explain/")
+# Options that let a job go on and change nothing of what it makes: in its key as if nobody had asked for them.
+WITHOUT_EFFECT = {JobKind.TRAIN_CLASSIFIER: {"accept_leaks": False}}
 CONTINUED = (JobKind.SAMPLE, "synthetic_set_id")  # nor does the set whose images are taken over, not drawn again
 # Counted up when a release makes a job give another result for the same options: older results are not taken over then.
 REVISIONS = {JobKind.TRAIN_CLASSIFIER: 2}
@@ -70,7 +72,8 @@ def step_keys(planned: Sequence[Planned]) -> dict[str, str]:
     """Of each step by name: a hash of its kind and revision, its options and the keys of what it needs. Equal keys, equal results."""
     keys: dict[str, str] = {}
     for step in planned:
-        options = {name: value for name, value in step.draft.items() if name not in NOT_IN_KEY}
+        draft = {**step.draft, **WITHOUT_EFFECT.get(step.kind, {})}
+        options = {name: value for name, value in draft.items() if name not in NOT_IN_KEY}
         needs = {option: keys[needed] for option, needed in step.needs.items() if (step.kind, option) != CONTINUED}
         kind = [str(step.kind), REVISIONS[step.kind]] if step.kind in REVISIONS else str(step.kind)
         text = json.dumps([kind, options, needs], sort_keys=True)
@@ -152,9 +155,10 @@ class _Planner:
             yield self._test(
                 trained, cell, OWN, {"version_id": self._version.id, "dataset_id": self._version.dataset_id}
             )
-            for name, external in self._spec.external.items():
-                where = {"dataset_id": external.dataset_id, "version_id": external.version_id, "split": "all"}
-                yield self._test(trained, cell, name, {**where, "class_map": external.class_map})
+            for name, test in self._spec.external.items():
+                where = {"dataset_id": test.dataset_id, "version_id": test.version_id, "split": "all"}
+                accept = self._spec.accepts_leaks(name)
+                yield self._test(trained, cell, name, {**where, "class_map": test.class_map, "accept_leaks": accept})
         else:
             if Arm.REAL_EQUAL not in self._spec.arms:
                 yield self._training(trained, {**cell, "arm": str(Arm.REAL_EQUAL)})
@@ -225,7 +229,7 @@ class _Planner:
         where: dict[str, Any],
         more: Mapping[str, str] | None = None,
     ) -> Planned:
-        accept = bool(self._spec.classifier.get("accept_leaks", False))
+        accept = self._spec.accepts_leaks()
         spec = EvaluateSpec.model_validate({"classifier_id": 0, "accept_leaks": accept, **where})
         needs = {"classifier_id": trained, **(more or {})}
         title = f"Test of {cell['architecture']}, {cell['arm']}, seed {cell['seed']} on {self._tested(tested_on)}"

@@ -74,6 +74,23 @@ def test_another_dataset_of_the_same_classes_can_be_tested_on(studio: Studio, cl
     assert (made.version_id, made.num_images) == (version_id, 8)
 
 
+def test_leaks_accepted_in_training_are_those_of_its_own_dataset(studio: Studio, dataset_id: int) -> None:
+    learn = {"architecture": "resnet10t", "pretrained": False, "epochs": 1, "input_size": 32, "image_size": 16}
+    trained = studio.run(TrainClassifierSpec(dataset_id=dataset_id, accept_leaks=True, **learn))
+    made = studio.made(Classifier, trained, "classifier_id")
+    with studio.database.write() as session:
+        other = factories.dataset_with_version(session, studio.who, name="other", num_images=40, storage=studio.storage)
+        session.execute(update(DatasetVersion).values(leaks={"patients": 1, "identical": 0, "near": 0}))
+        session.execute(update(Image).values(group="patient 1"))
+    own = EvaluateSpec(classifier_id=made.id, num_bootstrap=100)
+    elsewhere = own.model_copy(update={"dataset_id": other.dataset_id, "split": "all"})
+    assert studio.made(Evaluation, studio.run(own), "evaluation_id").leaks["patients"] == 4
+    refused = studio.work(studio.submit(elsewhere))
+    assert "of the same patients: a test would measure memory" in refused.error["detail"]
+    accepted = studio.run(elsewhere.model_copy(update={"accept_leaks": True}))
+    assert studio.made(Evaluation, accepted, "evaluation_id").leaks["patients"] == 40
+
+
 class TestClassMap:
     @pytest.fixture
     def other_id(self, studio: Studio) -> int:
