@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from app.core import naming
+from app.core import architectures, naming
 from app.core.errors import BadInputError
 from app.services import datasets, synthetic_sets
 from app.services.identity import Identity
@@ -12,6 +12,7 @@ from models.specs import TrainClassifierSpec
 
 
 def train_classifier(session: Session, who: Identity, spec: TrainClassifierSpec) -> tuple[TrainClassifierSpec, str]:
+    architectures.need_known([spec.architecture], pointer="/architecture")
     source = _synthetic_source(session, who, spec)
     dataset_id, version_id = spec.dataset_id, spec.version_id
     if dataset_id is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from app.core import architectures
 from app.services import estimates, prepare
 from app.services.datasets import splitting
 from app.services.estimates import Estimate, Stand
@@ -33,6 +34,7 @@ def estimate(session: Session, who: Identity, spec: StudySpec) -> StudyEstimate:
     """Raises what launching the study would raise; under the paper's protocol images that training knows are found at launch
     only, since which ones are learnt is dealt then.
     """
+    architectures.need_known(spec.architectures, pointer="/architectures")
     version = prepare.ready_version(session, who, spec.dataset_id, spec.version_id)
     if spec.preset == "paper":
         version, is_there = splitting.foresee(session, version, PAPER_SPLIT)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session, aliased
 
-from app.core import naming, states
+from app.core import architectures, naming, states
 from app.core.errors import BadInputError, ConflictError
 from app.core.submission import add_divided_sampling, add_waiting_job
 from app.services import prepare
@@ -48,6 +48,7 @@ def launch(session: Session, who: Identity, spec: StudySpec) -> Study:
 
     Raises BadInputError, ConflictError or NotFoundError where the spec names what is missing or does not fit.
     """
+    architectures.need_known(spec.architectures, pointer="/architectures")
     version = prepare.ready_version(session, who, spec.dataset_id, spec.version_id)
     if spec.preset == "paper":
         version = splitting.resplit(session, who, version, PAPER_SPLIT)
@@ -79,6 +80,7 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     if drawn and drawn[-1] < max(wider.sizes) and any(arm in SIZED for arm in wider.arms):
         drawn.append(max(wider.sizes))
     version = session.get_one(DatasetVersion, study.version_id)
+    architectures.need_known(wider.architectures[len(spec.architectures) :], pointer="/architectures")
     check(session, who, wider, version)
     external.need_unseen(session, who, wider, version, but=spec.external)
     wider = wider.model_copy(update={"external": external.named(session, who, wider)})

@@ -135,6 +135,14 @@ class TestTrainClassifier:
         assert (spec.dataset_id, spec.version_id) == (version.dataset_id, version.id)
         assert (spec.image_size, spec.fit) == (16, "crop")
 
+    def test_a_network_that_timm_does_not_know_is_refused_with_the_nearest_names(
+        self, database: Database, who: Identity, version: DatasetVersion
+    ) -> None:
+        with pytest.raises(BadInputError, match="'vgg9' is not an architecture") as refused:
+            prepared(database, who, TrainClassifierSpec(dataset_id=version.dataset_id, architecture="vgg9"))
+        assert "vgg19" in refused.value.hint
+        assert refused.value.errors[0]["pointer"] == "/architecture"
+
     def test_reads_real_images_at_the_size_of_its_input(
         self, database: Database, who: Identity, version: DatasetVersion
     ) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.db import Database
-from app.core.errors import ConflictError
+from app.core.errors import BadInputError, ConflictError
 from app.services import jobs, studies
 from app.services.datasets import delete as delete_dataset
 from app.services.identity import Identity
@@ -262,6 +262,15 @@ class TestWhatDoesNotFit:
     def test_is_refused_in_words(self, session, who, version, options, says):
         with pytest.raises(Exception, match=says):
             studies.launch(session, who, spec_of(version, **options))
+
+    @pytest.mark.parametrize("ask", [studies.launch, estimating.estimate])
+    def test_each_network_has_to_be_one_of_timms(self, session, who, version, ask):
+        spec = spec_of(version, architectures=["resnet10t", "resnet50.a1_in1k", "resnet5o"])
+        with pytest.raises(BadInputError, match="'resnet5o' is not an architecture of timm") as refused:
+            ask(session, who, spec)
+        assert "resnet50" in refused.value.hint
+        assert [each["pointer"] for each in refused.value.errors] == ["/architectures"]
+        assert session.scalars(select(Job)).all() == []
 
     @pytest.mark.parametrize(("options", "says"), [
         ({"seeds": [0, 0]}, "seeds names one of its values twice"),

@@ -162,6 +162,14 @@ def test_refuses_values_out_of_range_in_words(session, who, version, asked, says
         studies.extend(session, who, study, asked)
 
 
+def test_refuses_a_further_network_that_timm_does_not_know_but_not_those_of_the_study(session, who, version):
+    study = studies.launch(session, who, spec_of(version))
+    study.spec = {**study.spec, "architectures": ["resnet9000"]}  # as before names were checked
+    studies.extend(session, who, study, {"seeds": [7]})
+    with pytest.raises(BadInputError, match="'vgg9000' is not an architecture"):
+        studies.extend(session, who, study, {"architectures": ["vgg9000"]})
+
+
 def test_refuses_what_is_no_axis_of_the_table(session, who, version):
     study = studies.launch(session, who, spec_of(version))
     with pytest.raises(BadInputError, match="cannot be extended by diffusion"):

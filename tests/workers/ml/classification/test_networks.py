@@ -6,6 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from app.core import architectures
+from app.core.errors import BadInputError
 from workers.ml.classification.networks import build_classifier, check_input_size, create_network
 from workers.ml.classification.prediction import predict_with
 from workers.ml.classification.weights import WHEELS, read_wheel_file
@@ -41,6 +43,24 @@ class TestArchitecture:
     def test_a_name_that_is_no_architecture_is_refused(self, name):
         with pytest.raises(ValueError, match="is not an architecture of timm"):
             build(name)
+
+    def test_the_web_process_knows_the_names_of_the_installed_timm(self):
+        """After another timm: write `expected` to app/core/architectures.txt."""
+        import timm
+
+        tags: dict[str, list[str]] = {name: [] for name in timm.list_models()}
+        for each in timm.list_models(pretrained=True):
+            name, _, tag = each.partition(".")
+            tags[name].append(tag)
+        expected = "".join(f"{' '.join([name, *sorted(tags[name])])}\n" for name in sorted(tags))
+        assert architectures.NAMES.read_text() == expected
+
+    @pytest.mark.parametrize(
+        "name", ["resnet5o", "hf-hub:someone/network", "resnet50.no_such_tag", "../etc/passwd", ""]
+    )
+    def test_a_name_that_is_refused_is_refused_by_the_web_process_too(self, name):
+        with pytest.raises(BadInputError, match="is not an architecture of timm"):
+            architectures.need_known([name], pointer="/architecture")
 
     def test_a_tag_of_timm_is_taken(self):
         assert build("test_efficientnet.r160_in1k").default_input_size == 160
