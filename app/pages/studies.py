@@ -19,7 +19,8 @@ from app.pages.study_tables import Table, tables_of
 from app.services import audits, gates, studies
 from app.services.paging import Page
 from app.services.studies import Progress, cancelling, comparing, reproducing
-from models import Audit, Dataset, Study, SyntheticSet
+from app.services.studies.reporting.words import ARMS
+from models import Arm, Audit, Dataset, Study, SyntheticSet
 from models.specs import StudySpec
 
 router = APIRouter(prefix="/studies", include_in_schema=False)
@@ -52,6 +53,7 @@ class ShowPage:
     gate: ShownGate | None  # of what is learnt
     explanations: study_explanations.Section | None
     spec: StudySpec
+    further_arms: list[tuple[Arm, str]]  # that it does not have
     settings: str
     original: Study | None
     reproductions: list[Study]
@@ -75,12 +77,13 @@ def show(request: Request, study: StudyDep, session: SessionDep) -> Response:
     so_far = studies.progress(session, study)
     audit, original = studies.audit_of(session, so_far), reproducing.original(session, study)
     learnt = audits.learnt(session, audit) if audit is not None else None
+    spec = StudySpec.model_validate(study.spec)
     page = ShowPage(
         study=study, dataset=studies.dataset_of(session, study), so_far=so_far, tables=tables_of(session, study, so_far),
         baselines=studies.trivial_baselines(session, study),
         audit=audit, learnt=learnt, gate=shown_gate(gates.gate_of_set(session, learnt)) if learnt is not None else None,
         explanations=study_explanations.section(session, study),
-        spec=StudySpec.model_validate(study.spec), settings=json.dumps(study.spec, indent=2),
+        spec=spec, further_arms=[(arm, word) for arm, (word, _) in ARMS.items() if arm not in spec.arms], settings=json.dumps(study.spec, indent=2),
         original=original, reproductions=reproducing.reproductions(session, study),
         verdict=verdict(comparing.compare(session, original, study)) if original is not None and so_far.is_finished else None,
         script=_script(study),
@@ -98,16 +101,16 @@ def cancel(study: StudyDep, session: SessionDep, who: IdentityDep) -> Response:
 def extend(
     study: StudyDep, session: SessionDep, who: IdentityDep,
     architectures: Annotated[str, Form(max_length=2000)] = "", seeds: Annotated[str, Form(max_length=500)] = "",
-    sizes: Annotated[str, Form(max_length=500)] = "",
+    sizes: Annotated[str, Form(max_length=500)] = "", arms: Annotated[list[str] | None, Form()] = None,
 ) -> Response:  # fmt: skip
     try:
-        further: dict[str, list[float]] = {
+        further: dict[str, list[Any]] = {
             "seeds": numbers("Seeds", seeds, int) if seeds.strip() else [],
             "sizes": numbers("Sizes", sizes, float) if sizes.strip() else [],
         }
     except ValueError as error:
         raise BadInputError(str(error)) from error
-    asked = {"architectures": architectures.replace(",", " ").split(), **further}
+    asked = {"architectures": architectures.replace(",", " ").split(), "arms": arms or [], **further}
     studies.extend(session, who, study, asked)
     return RedirectResponse(f"/studies/{study.id}", 303)
 

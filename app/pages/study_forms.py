@@ -15,7 +15,9 @@ from starlette.responses import Response
 from app.core.db import Database
 from app.core.errors import StudioError
 from app.deps import DatabaseDep, IdentityDep, SessionDep
+from app.pages import study_externals
 from app.pages.render import Script, render
+from app.pages.study_externals import External
 from app.services import datasets, studies
 from app.services.identity import Identity
 from app.services.studies import estimating
@@ -31,9 +33,10 @@ CHOICES = 200
 
 @dataclass(frozen=True)
 class FormPage:
-    """given: what was typed, by name; arms are those that are ticked."""
+    """given: what was typed, by name; arms are those that are ticked. externals: datasets to test on, if there are several."""
 
     datasets: list[Dataset]
+    externals: list[External]
     given: Mapping[str, str]
     arms: list[tuple[Arm, str, str, bool]]
     presets: list[str]
@@ -53,14 +56,15 @@ def show_form(request: Request, session: SessionDep, who: IdentityDep, dataset_i
 async def submit(request: Request, database: DatabaseDep, who: IdentityDep) -> Response:
     form = await request.form()
     given: dict[str, Any] = {name: str(value) for name, value in form.items()}
-    given["arms"] = [str(value) for value in form.getlist("arms")]
+    for name in ("arms", study_externals.TICKED):
+        given[name] = [str(value) for value in form.getlist(name)]
     return await run_in_threadpool(_submit, request, database, who, given)
 
 
 def _submit(request: Request, database: Database, who: Identity, given: Mapping[str, Any]) -> Response:
     estimate, errors = None, []
     try:
-        spec = _spec(given)
+        spec = _spec(database, who, given)
         if given.get("action") != "estimate":
             with database.write() as session:
                 return RedirectResponse(f"/studies/{studies.launch(session, who, spec).id}", 303)
@@ -77,13 +81,16 @@ def _submit(request: Request, database: Database, who: Identity, given: Mapping[
         return _form(request, session, who, given, errors=errors, estimate=estimate)
 
 
-def _spec(given: Mapping[str, Any]) -> StudySpec:
+def _spec(database: Database, who: Identity, given: Mapping[str, Any]) -> StudySpec:
     """Raises ValueError, with the field's name, for what is no number or no JSON."""
+    dataset_id = numbers("Dataset", given.get("dataset_id", ""), int)[0]
+    with database.read() as session:
+        external = study_externals.tests_of(session, who, given, dataset_id=dataset_id)
     diffusion: dict[str, Any] = {"preset": given.get("preset") or "small"}
     for option in ("image_size", "num_steps"):
         if given.get(option):
             diffusion[option] = numbers(option, given[option], int)[0]
-    for option in ("hflip", "vflip"):
+    for option in ("hflip", "vflip", "stop_on_copies"):
         diffusion[option] = bool(given.get(option))
     sampling: dict[str, Any] = {}
     if given.get("per_class"):
@@ -98,7 +105,7 @@ def _spec(given: Mapping[str, Any]) -> StudySpec:
         if given.get(option):
             classifier[option] = numbers(option, given[option], int)[0]
     asked = {
-        "dataset_id": numbers("Dataset", given.get("dataset_id", ""), int)[0], "name": given.get("name", ""),
+        "dataset_id": dataset_id, "name": given.get("name", ""), "external": external,
         "preset": given.get("protocol") or "studio", "arms": given["arms"],
         "architectures": [name for name in given.get("architectures", "").replace(",", " ").split() if name],
         "seeds": numbers("Seeds", given.get("seeds", ""), int), "sizes": numbers("Sizes", given.get("sizes", ""), float),
@@ -144,7 +151,7 @@ def _form(
 ) -> Response:
     ready = [row for row in datasets.listing(session, who, limit=CHOICES).items if row.state == DatasetState.READY]
     page = FormPage(
-        datasets=ready, given={name: value for name, value in given.items() if isinstance(value, str)},
+        datasets=ready, externals=study_externals.externals(session, ready, given) if len(ready) > 1 else [], given={name: value for name, value in given.items() if isinstance(value, str)},
         arms=[(arm, *words, str(arm) in given["arms"]) for arm, words in ARMS.items()], presets=list(DEFAULT_SIZES),
         networks=" ".join(ARCHITECTURES), errors=errors, estimate=estimate, script=_form_script(),
     )  # fmt: skip

@@ -4,10 +4,10 @@ import re
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.services.identity import Identity
-from models import DatasetVersion, Job, JobState, Study
+from models import Arm, DatasetVersion, Image, Job, JobState, Study
 from tests import factories, health_data
 from tests.app.pages import study_data
 
@@ -65,6 +65,91 @@ class TestTheForm:
         with web.app.state.database.read() as session:
             spec = session.scalars(select(Study)).one().spec
         assert (spec["classifier"]["lr"], spec["classifier"]["epochs"], spec["num_bootstrap"]) == (0.01, 1, 500)
+
+    def test_offers_other_datasets_to_test_on_once_there_is_one(self, web: Any, who: Identity, dataset_id: int) -> None:
+        assert "Also test on" not in web.get("/studies/new").text
+        with web.app.state.database.write() as session:
+            factories.dataset_with_version(session, who, name="elsewhere", classes=["hoop", "blob"])
+        shown = web.get("/studies/new").text
+        assert "Also test on" in shown
+        assert "Classes: hoop, blob." in shown
+
+    @pytest.mark.parametrize(("classes", "typed", "class_map"), [
+        (["disc", "ring"], "", None), (["ring", "disc"], "", {"ring": "ring", "disc": "disc"}),
+        (["dust", "disc", "ring"], "", {"disc": "disc", "ring": "ring"}),
+        (["hoop", "blob"], "hoop = ring,\nblob=disc,", {"hoop": "ring", "blob": "disc"}),
+    ])  # fmt: skip
+    def test_tests_on_the_datasets_that_are_ticked_by_their_classes(
+        self, web: Any, who: Identity, dataset_id: int, classes: list[str], typed: str, class_map: dict[str, str] | None
+    ) -> None:
+        with web.app.state.database.write() as session:
+            other = factories.dataset_with_version(session, who, name="own", classes=classes, num_images=30)
+            factories.dataset_with_version(session, who, name="not ticked")
+        options = {
+            f"class_map-{other.dataset_id}": typed,
+            f"accept_leaks-{other.dataset_id}": "true",
+            "external": [str(other.dataset_id)],
+        }
+        answer = web.post("/studies/new", data={**FORM, "dataset_id": dataset_id, **options}, follow_redirects=False)
+        assert answer.status_code == 303
+        with web.app.state.database.read() as session:
+            tests = session.scalars(select(Study)).one().spec["external"]
+        assert tests == {f"dataset {other.dataset_id}": {
+            "dataset_id": other.dataset_id, "version_id": other.id, "class_map": class_map, "accept_leaks": True,
+        }}  # fmt: skip
+
+    @pytest.mark.parametrize(("typed", "says"), [
+        ("hoop", "Classes of elsewhere: &#39;hoop&#39; was given; write theirs=ours, apart by commas"),
+        ("hoop=ring, hoop=disc", "each class once"), ("cat=ring, hoop=disc", "class_map names &#39;cat&#39;"),
+        ("", "Say with class_map which class"),
+    ])  # fmt: skip
+    def test_keeps_what_was_typed_of_a_dataset_whose_classes_do_not_fit(
+        self, web: Any, who: Identity, dataset_id: int, typed: str, says: str
+    ) -> None:
+        with web.app.state.database.write() as session:
+            other = factories.dataset_with_version(session, who, name="elsewhere", classes=["hoop", "blob"]).dataset_id
+        options = {"external": [str(other)], f"class_map-{other}": typed, f"accept_leaks-{other}": "true"}
+        answer = web.post("/studies/new", data={**FORM, "dataset_id": dataset_id, **options})
+        assert answer.status_code == 422
+        assert says in answer.text
+        assert f'name="external" value="{other}" checked' in answer.text
+        assert f'name="class_map-{other}" value="{typed}"' in answer.text
+        assert f'name="accept_leaks-{other}" value="true" checked' in answer.text
+        assert f'name="external" value="{dataset_id}" checked' not in answer.text
+
+    @pytest.mark.parametrize("ticked", ["own", "unknown", "none"])
+    def test_refuses_to_test_on_the_studys_own_dataset_and_on_none(
+        self, web: Any, dataset_id: int, ticked: str
+    ) -> None:
+        external = {"own": str(dataset_id), "unknown": "99", "none": "x"}[ticked]
+        answer = web.post("/studies/new", data={**FORM, "dataset_id": dataset_id, "external": [external]})
+        assert answer.status_code == 422
+        assert ("own dataset is ticked" if ticked == "own" else "There is no dataset") in answer.text
+
+    def test_says_before_launch_what_training_knows_of_another_dataset(
+        self, web: Any, who: Identity, dataset_id: int
+    ) -> None:
+        with web.app.state.database.write() as session:
+            other = factories.dataset_with_version(session, who, name="elsewhere")
+            session.execute(update(Image).values(group="patient-1"))
+        options = {"external": [str(other.dataset_id)], "action": "estimate"}
+        answer = web.post("/studies/new", data={**FORM, "dataset_id": dataset_id, **options})
+        assert answer.status_code == 422
+        assert "hold the patients of 20, so that a test would measure memory" in answer.text
+
+    def test_stops_the_diffusion_training_on_copies_if_asked(self, web: Any, who: Identity) -> None:
+        with web.app.state.database.write() as session:
+            many = factories.dataset_with_version(session, who, num_images=260).dataset_id
+            few = factories.dataset_with_version(session, who, name="few").dataset_id
+        ticked = {**FORM, "stop_on_copies": "true"}
+        refused = web.post("/studies/new", data={**ticked, "dataset_id": few})
+        assert "validation images" in refused.text
+        assert re.search(r'name="stop_on_copies" value="true" checked', refused.text)
+        web.post("/studies/new", data={**ticked, "dataset_id": many})
+        web.post("/studies/new", data={**FORM, "dataset_id": many})
+        with web.app.state.database.read() as session:
+            made = session.scalars(select(Study).order_by(Study.id)).all()
+        assert [each.spec["diffusion"]["stop_on_copies"] for each in made] == [True, False]
 
     @pytest.mark.parametrize(("change", "says"), [
         ({"seeds": "one"}, "Seeds: &#39;one&#39; was given; write whole numbers, apart by commas."),
@@ -141,6 +226,17 @@ class TestAStudy:
         assert "cancelled" in web.get(f"/studies/{study_id}").text
         assert web.post(f"/studies/{study_id}/delete", follow_redirects=False).headers["location"] == "/studies"
         assert web.get(f"/studies/{study_id}").status_code == 404
+
+    def test_is_extended_by_the_arms_that_it_lacks(self, web: Any, who: Identity) -> None:
+        study_id = study(web, who, ended=False, answered=False)
+        with web.app.state.database.read() as session:
+            had = session.get_one(Study, study_id).spec["arms"]
+        offered = re.findall(r'name="arms" value="(\w+)"', web.get(f"/studies/{study_id}").text)
+        assert offered == [str(arm) for arm in Arm if arm not in had]
+        web.post(f"/studies/{study_id}/extend", data={"arms": offered[:2]})
+        with web.app.state.database.read() as session:
+            assert session.get_one(Study, study_id).spec["arms"] == [*had, *offered[:2]]
+        assert web.post(f"/studies/{study_id}/extend", data={"arms": ["imagined"]}).status_code == 422
 
     def test_says_what_is_wrong_with_further_seeds(self, web: Any, who: Identity) -> None:
         study_id = study(web, who, ended=False, answered=False)
