@@ -32,7 +32,7 @@ class StudyEstimate:
 
 def estimate(session: Session, who: Identity, spec: StudySpec) -> StudyEstimate:
     """Raises what launching the study would raise; under the paper's protocol images that training knows are found at launch
-    only, since which ones are learnt is dealt then.
+    only, unless the version that it gives is there.
     """
     architectures.need_known(spec.architectures, pointer="/architectures")
     version = prepare.ready_version(session, who, spec.dataset_id, spec.version_id)
@@ -41,8 +41,8 @@ def estimate(session: Session, who: Identity, spec: StudySpec) -> StudyEstimate:
         if not is_there:
             return _on_new_version(session, who, spec, version)
     launching.check(session, who, spec, version)
-    if spec.preset != "paper":
-        external.need_unseen(session, who, spec, version)
+    external.need_unseen(session, who, spec, version)
+    spec = spec.model_copy(update={"external": external.named(session, who, spec)})
     planned = explaining.steps(session, spec, version)
     keys = planning.step_keys(planned)
     missing = [step for step in planned if launching.reusable(session, who, keys[step.name]) is None]

@@ -178,9 +178,20 @@ def check(session: Session, who: Identity, spec: StudySpec, version: DatasetVers
         )
     _need_augmentation(spec)
     for name, test in spec.external.items():
+        _need_own_name(name)
         other = prepare.ready_version(session, who, test.dataset_id, test.version_id)
         prepare.need_comparable(
             other, version.classes, version.channels, class_map=test.class_map, what=f"external {name!r}"
+        )
+
+
+def _need_own_name(external: str) -> None:
+    """BadInputError for a dataset that is called as the study's own tests are."""
+    if external in (planning.OWN, planning.SYNTHETIC):
+        raise BadInputError(
+            f"An external dataset cannot be called {external!r}: a study's own tests are.",
+            hint="Give it another name.",
+            errors=[{"pointer": f"/external/{external}", "detail": "taken by the study itself"}],
         )
 
 

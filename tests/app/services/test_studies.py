@@ -257,6 +257,7 @@ class TestWhatDoesNotFit:
         ({"sampling": {"counts": {"cat": 3}}}, "sampling.counts names 'cat'"),
         ({"sampling": {"per_class": 100_000}, "sizes": [100]}, "at most 1,000,000"),
         ({"external": {"x": {"dataset_id": 999}}}, "no dataset 999"),
+        ({"external": {"own": {"dataset_id": 999}}}, "cannot be called 'own'"),
         ({"classifier": {**SMALL["classifier"], "augment": "strong"}}, "that arm would not differ"),
     ])  # fmt: skip
     def test_is_refused_in_words(self, session, who, version, options, says):
@@ -300,6 +301,13 @@ class TestEstimate:
         more = estimating.estimate(session, who, spec_of(version, seeds=[0, 1, 2]))
         assert more.num_jobs - more.num_reused == 8
         assert more.seconds_high < whole.seconds_high
+
+    def test_finds_tests_on_another_dataset_of_which_no_version_was_named(self, session, who, version):
+        other = factories.dataset_with_version(session, who, name="other")
+        asked = spec_of(version, external={"elsewhere": {"dataset_id": other.dataset_id}})
+        studies.launch(session, who, asked)
+        told = estimating.estimate(session, who, asked)
+        assert told.num_reused == told.num_jobs
 
 
 class TestTheEnd:
