@@ -137,6 +137,9 @@ def test_rows_that_name_those_of_a_changed_table_stay(empty: Database, revision:
         guided = {"guidance": 1.5, "guidance_start": 0.0, "guidance_stop": 1.0}
         assert session.scalars(select(SyntheticSet.spec)).all() == [{**guided, "seed": 3}]
         assert [spec["sampling"] for spec in session.scalars(select(Study.spec))] == [guided] * (StudyStep in kept)
+        assert [spec["augmentation"] for spec in session.scalars(select(Study.spec))] == ["strong"] * (
+            StudyStep in kept
+        )
         sampling = session.scalars(select(Job.spec).where(Job.kind == "sample"))
         assert {spec["guidance_stop"] for spec in sampling} == {1.0}
 

@@ -109,7 +109,7 @@ def _spec(database: Database, who: Identity, given: Mapping[str, Any]) -> StudyS
         "preset": given.get("protocol") or "studio", "arms": given["arms"],
         "architectures": [name for name in given.get("architectures", "").replace(",", " ").split() if name],
         "seeds": numbers("Seeds", given.get("seeds", ""), int), "sizes": numbers("Sizes", given.get("sizes", ""), float),
-        "diffusion": diffusion, "sampling": sampling, "classifier": classifier, "augmentation": given.get("augmentation") or "strong",
+        "diffusion": diffusion, "sampling": sampling, "classifier": classifier, "augmentation": given.get("augmentation") or "light",
         "explanations": {} if given.get("explanations") else None,
     }  # fmt: skip
     return StudySpec.model_validate(_merged(asked, given.get("more", "")))

@@ -1,6 +1,5 @@
 """What a person can ask of a study: one form, from which all of its jobs follow."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -122,7 +121,7 @@ class StudySpec(Spec):
     augmentation: Annotated[
         Literal["light", "strong"],
         Field(description="Of the arm real_augmented, with the mirrors of the diffusion training."),
-    ] = "strong"
+    ] = "light"
     explanations: Annotated[
         StudyExplanations | None,
         Field(
@@ -149,11 +148,6 @@ class StudySpec(Spec):
                 raise ValueError(f"{name} names {taken[0]}, which the study itself decides; leave it out.")
         self._check_options()
         return self
-
-    @classmethod
-    def of_stored(cls, options: Mapping[str, Any]) -> "StudySpec":
-        """What a study was asked with: one of a studio from before explanations has none."""
-        return cls.model_validate({"explanations": None, **options})
 
     def _check_options(self) -> None:
         """The options of the jobs must be right by themselves, before any job exists."""

@@ -53,7 +53,13 @@ def test_two_workers_draw_at_once_and_what_a_killed_one_began_is_ended_by_the_ot
     )
     trained = wait_for(submit(database, who, training), is_finished, within_s=300)
     assert trained.state == JobState.SUCCEEDED, trained.error
-    options = {"checkpoint_id": trained.result["checkpoint_id"], "per_class": 24, "num_steps": 30, "batch_size": 8, "guidance": 1.0}
+    options = {
+        "checkpoint_id": trained.result["checkpoint_id"],
+        "per_class": 24,
+        "num_steps": 30,
+        "batch_size": 8,
+        "guidance": 1.0,
+    }
     alone = wait_for(submit(database, who, SampleSpec(**options)), is_finished, within_s=300)
 
     job_id = submit(database, who, SampleSpec(**options, num_parts=2))

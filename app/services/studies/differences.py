@@ -29,7 +29,7 @@ def differing(a: Study, b: Study) -> list[Setting]:
 
 
 def _complete(study: Study) -> dict[str, Any]:
-    spec = StudySpec.of_stored(study.spec)
+    spec = StudySpec.model_validate(study.spec)
     jobs = {
         "diffusion": spec.diffusion_spec(), "sampling": spec.sample_spec(), "audit": spec.audit_spec(), "classifier": spec.classifier_spec(),
     }  # fmt: skip

@@ -73,7 +73,7 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     asked: {option: further values}. Raises BadInputError for any other option, and ConflictError for a study of which this
     studio would make what is there otherwise today.
     """
-    spec = StudySpec.of_stored(study.spec)
+    spec = StudySpec.model_validate(study.spec)
     need_an_audit(session, study)
     wider = _checked({**spec.model_dump(mode="json"), **_widened(spec, asked)})
     drawn = drawn_sizes(session, study)

@@ -51,7 +51,7 @@ def _as_it_was(session: Session, who: Identity, study: Study) -> tuple[StudySpec
             f"Study {study.id} has no table, so there is nothing to reproduce.",
             hint="Try the jobs again that failed, or launch a new study.",
         )
-    spec = StudySpec.of_stored(study.spec)
+    spec = StudySpec.model_validate(study.spec)
     version = session.get_one(DatasetVersion, study.version_id)
     try:
         launching.need_an_audit(session, study)

@@ -118,22 +118,22 @@ class TestThePlan:
         assert {arm: (spec["train_on"], spec["train_share"], spec["augment"], spec["hflip"]) for arm, spec in specs.items()} == {
             "real": ("real", 1.0, "none", False), "real_equal": ("real", 0.5, "none", False),
             "synthetic": ("synthetic", 1.0, "none", False), "real_plus_synthetic": ("both", 0.5, "none", False),
-            "real_augmented": ("real", 0.5, "strong", True),
+            "real_augmented": ("real", 0.5, "light", True),
         }  # fmt: skip
         assert {spec["steps_per_epoch"] for spec in specs.values()} == {2}  # 8 real images learnt, in batches of 4
 
     def test_the_augmented_arm_has_the_augmentation_that_was_asked_for(self, session, who, version):
-        learn = {**SMALL["classifier"], "augment": "strong"}  # of all others
+        learn = {**SMALL["classifier"], "augment": "light"}  # of all others
         study = studies.launch(
             session,
             who,
-            spec_of(version, arms=["real_equal", "real_augmented"], classifier=learn, augmentation="light"),
+            spec_of(version, arms=["real_equal", "real_augmented"], classifier=learn, augmentation="strong"),
         )
         names = {arm: f"train/{arm}/resnet10t/seed 0" for arm in ("real_equal", "real_augmented")}
         augment = {
             arm: session.get_one(Job, step(session, study, name).job_id).spec["augment"] for arm, name in names.items()
         }
-        assert augment == {"real_equal": "strong", "real_augmented": "light"}
+        assert augment == {"real_equal": "light", "real_augmented": "strong"}
 
     def test_sizes_share_one_set_of_which_smaller_ones_take_the_first_part(self, session, who, version):
         study = studies.launch(session, who, spec_of(version, sizes=[0.5, 2], arms=["real_equal", "synthetic"]))
@@ -258,7 +258,7 @@ class TestWhatDoesNotFit:
         ({"sampling": {"per_class": 100_000}, "sizes": [100]}, "at most 1,000,000"),
         ({"external": {"x": {"dataset_id": 999}}}, "no dataset 999"),
         ({"external": {"own": {"dataset_id": 999}}}, "cannot be called 'own'"),
-        ({"classifier": {**SMALL["classifier"], "augment": "strong"}}, "that arm would not differ"),
+        ({"classifier": {**SMALL["classifier"], "augment": "light"}}, "that arm would not differ"),
     ])  # fmt: skip
     def test_is_refused_in_words(self, session, who, version, options, says):
         with pytest.raises(Exception, match=says):

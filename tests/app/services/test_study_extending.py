@@ -136,7 +136,7 @@ def test_goes_on_from_steps_of_other_studies_and_from_steps_that_were_tried_agai
 def test_explains_the_images_that_it_explained_although_others_would_be_chosen_now(session, who, version):
     study = studies.launch(session, who, spec_of(version, seeds=[0], explanations={"num_images": 2}))
     before = explaining.images_of(session, study)
-    first, asked = session.get_one(Image, before[0]), StudySpec.of_stored(study.spec)
+    first, asked = session.get_one(Image, before[0]), StudySpec.model_validate(study.spec)
     for pixels in map(str, range(100)):  # until its place in the draw is another
         first.pixel_sha256 = pixels
         session.flush()
