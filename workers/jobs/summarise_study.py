@@ -22,12 +22,13 @@ from workers.jobs.arrays import real_sources
 from workers.jobs.evaluate import group_numbers
 from workers.ml.metrics.arms import ArmPredictions
 from workers.ml.metrics.comparison import compare_arms
-from workers.ml.metrics.saturation import LEAST_SIZES, saturation
+from workers.ml.metrics.saturation import saturation
 
 CONFIDENCE = 0.95
 SEED = 0
 MARGIN = 0.01  # of balanced accuracy: sizes this near to the best count as saturated
 SYNTHETIC = "synthetic"
+NO_SIZE = "A saturation point needs tests of the synthetic arm; there are none."
 REFERENCES = (Arm.REAL_EQUAL, Arm.REAL)
 Groups = NDArray[np.int64] | None
 
@@ -119,7 +120,7 @@ def _table(session: Session, asked: StudySpec, tested: Sequence[Tested]) -> dict
     return {
         **told,
         "rows": [{**row, **by_key.get(row["key"], {})} for row in listed],
-        "saturation": _saturation(asked, complete, arms, images),
+        "saturation": _saturation(asked, tested, arms, images),
     }
 
 
@@ -179,20 +180,25 @@ def _probabilities(session: Session, tested: Tested, images: Images) -> NDArray[
 
 
 def _saturation(
-    asked: StudySpec, complete: Mapping[str, Sequence[Tested]], arms: Mapping[str, ArmPredictions], images: Images
+    asked: StudySpec, tested: Sequence[Tested], arms: Mapping[str, ArmPredictions], images: Images
 ) -> dict[str, Any] | None:
-    """Of the synthetic arm; None where no sweep was asked for."""
-    if len(asked.sizes) < 2:
+    """Of the synthetic arm, with the reason of each size that no test tells of; None where no sweep was asked for."""
+    mine = {key: cells for key, cells in _rows(tested).items() if cells[0].cell["arm"] == Arm.SYNTHETIC}
+    if len(asked.sizes) < 2 or not mine:
         return None
-    sizes = {
-        cells[0].cell["size"]: arms[key] for key, cells in complete.items() if cells[0].cell["arm"] == Arm.SYNTHETIC
-    }
-    if len(sizes) < min(LEAST_SIZES, len(asked.sizes)):
-        return None
-    return saturation(
+    sizes = {cells[0].cell["size"]: arms[key] for key, cells in mine.items() if key in arms}
+    failed = [
+        f"Size {cells[0].cell['size']:g} has no result: {cells[0].why}"
+        for key, cells in mine.items()
+        if key not in arms
+    ]
+    if not sizes:
+        return {"state": "too_few", "size": None, "shown": None, "sentence": " ".join([NO_SIZE, *failed])}
+    found = saturation(
         arms=sizes, labels=images.labels, groups=images.groups, margin=MARGIN, num_bootstrap=asked.num_bootstrap,
         confidence=CONFIDENCE, seed=SEED,
     )  # fmt: skip
+    return {**found, "sentence": " ".join([found["sentence"], *failed])}
 
 
 def _faithfulness(tested: Sequence[Tested]) -> dict[str, Any]:

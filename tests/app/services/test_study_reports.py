@@ -190,6 +190,15 @@ class TestGaps:
         with pytest.raises(NotFoundError, match="The table is not made yet"):
             reporting.arms_svg(study_data.launched(session, who, version, seeds=[5]))
 
+    def test_of_a_sweep_without_a_curve_the_failed_size_is_named(
+        self, session: Session, who: Identity, version: DatasetVersion, storage: Storage
+    ) -> None:
+        study = answered(session, who, version, storage, sizes=[1])
+        table = study.answer["tables"][0]
+        said = "A saturation point needs 3 sizes; there are 1. Size 2 has no result: Memory ran out."
+        study.answer = {"tables": [{**table, "saturation": {"state": "too_few", "sentence": said}}]}
+        assert gather(session, study).charts.no_curves == f"tf_efficientnet_lite0 on the locked test images: {said}"
+
     def test_without_synthetic_images_the_protocol_says_so(
         self, session: Session, who: Identity, version: DatasetVersion
     ) -> None:

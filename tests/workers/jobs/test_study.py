@@ -187,13 +187,7 @@ def test_a_larger_size_goes_on_from_the_images_that_are_there(studio: Studio) ->
 
 def test_a_failed_seed_is_listed_with_its_reason_and_the_rest_is_compared(studio: Studio) -> None:
     study_id = launch(studio, arms=["real_equal", "real_augmented"])
-    with studio.database.write() as session:
-        step = next(
-            each for each in studies.progress(session, session.get_one(Study, study_id)).steps
-            if each.step.name == "train/real_augmented/resnet10t/seed 1"
-        )  # fmt: skip
-        job = session.get_one(Job, step.job.id)
-        job.spec = {**job.spec, "architecture": "resnet9000"}
+    broken(studio, study_id, "train/real_augmented/resnet10t/seed 1")
     study = done(studio, study_id)
     row = table_of(study)["rows"][1]
     assert [each["evaluation_id"] is not None for each in row["seeds"]] == [True, False]
@@ -226,6 +220,33 @@ def test_a_table_that_is_made_while_a_job_is_tried_again_does_not_stay(studio: S
         study = session.get_one(Study, study_id)
     seeds = [[each["evaluation_id"] for each in row["seeds"]] for row in table_of(study)["rows"]]
     assert None not in seeds[0]
+
+
+def test_a_sweep_with_a_failed_size_says_why_it_has_no_saturation_point(studio: Studio) -> None:
+    study_id = launch(studio, arms=["real_equal", "synthetic"], seeds=[0], sizes=[0.5, 0.75, 1])
+    broken(studio, study_id, "train/synthetic/resnet10t/size 0.75/seed 0")
+    found = table_of(done(studio, study_id))["saturation"]
+    assert (found["state"], found["size"]) == ("too_few", None)
+    assert [point["size"] for point in found["points"]] == [0.5, 1]
+    assert found["sentence"].startswith("A saturation point needs 3 sizes; there are 2. Size 0.75 has no result: ")
+    assert "resnet9000" in found["sentence"]
+
+
+def test_a_sweep_of_which_every_size_failed_gives_the_reason_of_each(studio: Studio) -> None:
+    study_id = launch(studio, arms=["real_equal", "synthetic"], seeds=[0], sizes=[0.5, 1])
+    for size in ("0.5", "1"):
+        broken(studio, study_id, f"train/synthetic/resnet10t/size {size}/seed 0")
+    found = table_of(done(studio, study_id))["saturation"]
+    assert (found["state"], found["size"]) == ("too_few", None)
+    assert [f"Size {size} has no result: " in found["sentence"] for size in ("0.5", "1")] == [True, True]
+
+
+def broken(studio: Studio, study_id: int, name: str) -> None:
+    """The step's job has a network that there is not."""
+    with studio.database.write() as session:
+        steps = studies.progress(session, session.get_one(Study, study_id)).steps
+        job = session.get_one(Job, next(each.job.id for each in steps if each.step.name == name))
+        job.spec = {**job.spec, "architecture": "resnet9000"}
 
 
 def test_a_study_of_which_nothing_succeeded_has_no_table(studio: Studio) -> None:

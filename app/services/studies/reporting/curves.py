@@ -1,6 +1,6 @@
 """What the charts of a study show: its arms as points with intervals, and accuracy over the size of the synthetic set."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.services.studies.reporting.against import MAIN
@@ -21,8 +21,14 @@ def charts(study: Study) -> Charts:
     curves = [panel for table in tables if (panel := _curve(table)) is not None]
     return Charts(
         [_arms(table) for table in tables], curves, "" if tables else "No test of this study succeeded.",
-        "" if curves else ONE_SIZE,
+        "" if curves else _why_no_curve(tables),
     )  # fmt: skip
+
+
+def _why_no_curve(tables: Sequence[Mapping[str, Any]]) -> str:
+    """Where several sizes were asked for, what became of them."""
+    said = [f"{title_of(table)}: {table['saturation']['sentence']}" for table in tables if table.get("saturation")]
+    return " ".join(said) or ONE_SIZE
 
 
 def _arms(table: Mapping[str, Any]) -> ArmsPanel:
