@@ -1,4 +1,4 @@
-"""Evaluations: a classifier on one split of real images, and the images behind every figure."""
+"""Evaluations: a classifier on real images, with the images behind every figure, or on a synthetic set, with counts alone."""
 
 from collections.abc import Collection
 from typing import Any

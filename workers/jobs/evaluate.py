@@ -1,4 +1,4 @@
-"""Test a classifier on one split of real images, and keep every single prediction."""
+"""Test a classifier on real images, and keep every single prediction, or on a synthetic set, of which the report alone is kept."""
 
 import functools
 from collections.abc import Sequence

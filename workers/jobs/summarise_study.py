@@ -22,6 +22,7 @@ from workers.jobs.arrays import real_sources
 from workers.jobs.evaluate import group_numbers
 from workers.ml.metrics.arms import ArmPredictions
 from workers.ml.metrics.comparison import compare_arms
+from workers.ml.metrics.counted import mean_of_counts
 from workers.ml.metrics.saturation import saturation
 
 CONFIDENCE = 0.95
@@ -203,13 +204,16 @@ def _saturation(
 
 def _faithfulness(tested: Sequence[Tested]) -> dict[str, Any]:
     """Networks trained on real images, tested on synthetic ones: accuracy against the class that each was drawn as."""
-    rows = []
+    rows, num_images = [], None
     for key, cells in _rows(tested).items():
         reports = [each.evaluation.report for each in cells if each.evaluation is not None]
-        values = [report["balanced_accuracy"]["value"] for report in reports]
-        mean = float(np.mean(values)) if values else None
-        rows.append({**_row(key, cells), "balanced_accuracy": {"value": mean, "per_seed": values}})
-    return {"rows": rows, "reference": None, "saturation": None}
+        figure: dict[str, Any] = {"value": None, "per_seed": []}
+        if reports:
+            matrices = [np.array(report["confusion_matrix"]) for report in reports]
+            figure = mean_of_counts(matrices=matrices, confidence=CONFIDENCE)
+            num_images = figure["num_images"]
+        rows.append({**_row(key, cells), "balanced_accuracy": figure})
+    return {"rows": rows, "reference": None, "saturation": None, "num_images": num_images}
 
 
 def _record(answer: dict[str, Any], session: Session, row: Job) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tests.audit_data import audited
 from workers.jobs import study_explanations
 from workers.ml.metrics.arms import ArmPredictions
 from workers.ml.metrics.comparison import compare_arms
+from workers.ml.metrics.counted import mean_of_counts
 
 SPEC: dict[str, Any] = {
     "architectures": ["tf_efficientnet_lite0"], "seeds": [0, 1], "sizes": [0.5, 1], "classifier": {"epochs": 1, "pretrained": False},
@@ -90,7 +91,7 @@ def answered(session: Session, study: Study, *, worst: float = 0.3) -> None:
     rows: dict[str, list[dict[str, Any]]] = {}
     for each in studies.progress(session, study).steps:
         cell = each.step.cell
-        if "tested_on" in cell:
+        if cell.get("tested_on", "synthetic") != "synthetic":
             key = cell["arm"] if cell["size"] is None else f"{cell['arm']} x{cell['size']:g}"
             made = (each.job.result or {}).get("evaluation_id")
             why = "" if made else "Memory ran out."
@@ -113,10 +114,28 @@ def answered(session: Session, study: Study, *, worst: float = 0.3) -> None:
         "rows": lines,
         "saturation": None,
     }
-    study.answer = {"tables": [table]}
+    study.answer = {"tables": [table, *_on_synthetic(session, study)]}
     job = session.get_one(Job, study.answer_job_id)
     job.state, job.result = JobState.SUCCEEDED, {"study_id": study.id}
     session.flush()
+
+
+def _on_synthetic(session: Session, study: Study) -> list[dict[str, Any]]:
+    """The table of the arm that is tested on synthetic images, if there is one."""
+    steps = [each for each in studies.progress(session, study).steps if each.step.cell.get("tested_on") == "synthetic"]
+    if not steps:
+        return []
+    made = [session.get_one(Evaluation, (each.job.result or {})["evaluation_id"]) for each in steps]
+    seeds = [
+        {"seed": each.step.cell["seed"], "job_id": each.job.id, "reason": "", "evaluation_id": found.id, "leaks": None}
+        for each, found in zip(steps, made, strict=True)
+    ]
+    figure = mean_of_counts(matrices=[np.array(each.report["confusion_matrix"]) for each in made], confidence=0.95)
+    row = {"key": "synthetic_test", "arm": "synthetic_test", "size": None, "seeds": seeds, "balanced_accuracy": figure}
+    return [{
+        "architecture": study.spec["architectures"][0], "tested_on": "synthetic", "rows": [row], "reference": None,
+        "saturation": None, "num_images": figure["num_images"],
+    }]  # fmt: skip
 
 
 def _predictions(labels: np.ndarray, skill: float, seed: int) -> ArmPredictions:

@@ -192,6 +192,13 @@ class TestAStudy:
         assert "<li>Training: 1 epoch of " in shown
         assert "How these figures were made, n = 120 images" in shown
 
+    def test_shows_interval_n_and_method_of_the_test_on_synthetic_images(self, web: Any, who: Identity) -> None:
+        shown = web.get(f"/studies/{study(web, who, arms=['real_equal', 'synthetic_test'])}").text
+        table = shown.split("on the synthetic images</h2>")[1].split("</section>")[0]
+        assert len(re.findall(r'<span class="interval">\[0\.\d{3}, 0\.\d{3}\]</span>', table)) == 1
+        assert "n = 40 images" in table
+        assert "too wide rather than too narrow" in table
+
     def test_shows_how_far_a_model_comes_that_hardly_looks(self, web: Any, who: Identity) -> None:
         study_id = study(web, who, answered=False)
         assert "The check of this version has not ended" in web.get(f"/studies/{study_id}").text

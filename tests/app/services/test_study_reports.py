@@ -168,6 +168,30 @@ class TestFigures:
         assert [light.name for light in gate.lights] == ["Leakage", "Copies", "Membership", "Utility"]
 
 
+class TestOnSyntheticImages:
+    def test_the_figure_has_interval_spread_n_and_method(
+        self, session: Session, who: Identity, version: DatasetVersion, storage: Storage
+    ) -> None:
+        report = gather(
+            session, answered(session, who, version, storage, arms=["real_equal", "synthetic", "synthetic_test"])
+        )
+        table = next(each for each in report.results.tables if each.tested_on == "synthetic")
+        (row,) = table.rows
+        ((name, found),) = row.figures
+        assert (name, table.num_images, len(row.seeds)) == ("Balanced accuracy", 40, 2)
+        assert found.low < found.value < found.high
+        assert row.spread is not None
+        assert [seed.value for seed in row.seeds] != [None, None]
+        assert any("over 40 single synthetic images" in method for method in table.methods)
+
+    def test_nothing_is_said_to_be_behind_it_that_is_not(
+        self, session: Session, who: Identity, version: DatasetVersion, storage: Storage
+    ) -> None:
+        study = answered(session, who, version, storage, arms=["real_equal", "synthetic_test"])
+        shown = reporting.render(gather(session, study), storage, in_studio=False).html
+        assert "of tests on synthetic images as counts alone" in shown
+
+
 class TestGaps:
     def test_before_the_table_every_part_says_why_it_is_empty(
         self, session: Session, who: Identity, version: DatasetVersion

@@ -85,9 +85,14 @@ def score_interval(*, values: Floats, draws: Floats, basis: Basis, confidence: f
     of 0 or 1, the groups count as the images. More images than there are never count. NaN where fewer than two groups, or
     resamples, tell of a spread.
     """
+    return interval_of_variance(values=values, variance=_variance(draws), basis=basis, confidence=confidence)
+
+
+def interval_of_variance(*, values: Floats, variance: Floats, basis: Basis, confidence: float) -> tuple[Floats, Floats]:
+    """The same of shares (...) whose variance (...), as resamples would show it, is known."""
     share = np.asarray(values, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = _variance(draws) * basis.groups / (basis.groups - 1)
+        variance = variance * basis.groups / (basis.groups - 1)
         spread = (variance > TINY**2) & (share * (1 - share) > TINY)
         count = np.where(spread, share * (1 - share) / np.where(spread, variance, 1.0), basis.groups)
         count = np.minimum(count, basis.images)

@@ -49,7 +49,7 @@ def methods_of(table: Mapping[str, Any], training: str) -> list[str]:
 def _parts(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for row in table["rows"]:
         against = row.get("against_reference") or {}
-        yield row.get("mean") or {}
+        yield row.get("mean") or row.get(MAIN) or {}
         yield against.get("difference") or {}
         yield table.get("family") or {}
     for row in table["rows"]:

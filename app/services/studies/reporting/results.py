@@ -42,14 +42,15 @@ def _table(made: Mapping[str, Any], training: str) -> Table:
 
 def _row(row: Mapping[str, Any], made: Mapping[str, Any]) -> Row:
     mean = row.get("mean") or {}
-    per_seed = iter(mean.get(MAIN, row.get(MAIN, {})).get("per_seed") or [])
+    main = mean.get(MAIN, row.get(MAIN, {}))
+    per_seed = iter(main.get("per_seed") or [])
     seeds = [_seed(each, per_seed) for each in row["seeds"]]
     figures = [(metric_name(name), figure(mean[name])) for name in METRICS if name in mean]
     if not figures and MAIN in row:
-        figures = [(metric_name(MAIN), figure(row[MAIN]))]
+        figures = [(metric_name(MAIN), figure(main))]
     return Row(
         row["key"], arm_name(row["arm"], row["size"]), row["size"], made.get("reference") == row["key"], seeds, figures,
-        mean.get(MAIN, {}).get("spread"), against_of(row),
+        main.get("spread"), against_of(row),
     )  # fmt: skip
 
 
