@@ -1,8 +1,8 @@
 """A study beside another: compared figure by figure, or run again so that it can be."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -11,50 +11,25 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import ConflictError
 from app.deps import IdentityDep, SessionDep, StudyDep
+from app.pages.comparison_lines import Block, Line, interval, line
 from app.pages.render import Script, none_if_empty, render
+from app.pages.study_evidence import MOST_LISTED, ComparedEvidence, compared
 from app.services import studies
 from app.services.studies import comparing, reproducing
-from app.services.studies.comparing import Alone, Comparison, Figure, RowComparison, TableComparison
+from app.services.studies.comparing import Alone, Comparison, RowComparison, TableComparison
 from app.services.studies.estimating import StudyEstimate
+from app.services.studies.figures import Figure
 from app.services.studies.hashing import StepFiles
 from app.services.studies.reporting.words import TESTED, arm_name
 from models import Dataset, Study
 
 router = APIRouter(prefix="/studies", include_in_schema=False)
 CHOICES = 200
-MOST_LISTED = 200
 METRICS = {"balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy", "auroc": "AUROC"}
+MAIN = "balanced_accuracy"
 TO_REFERENCE = "against_reference.difference.balanced_accuracy"
 StudyId = Annotated[int | None, BeforeValidator(none_if_empty)]
 Tone = Literal["good", "warn", "info"]
-
-
-class Entry(NamedTuple):
-    """A figure with its interval, as one study has it."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class Line:
-    """difference: of the values; is_equal: of the intervals as well. is_same_job: one job made both."""
-
-    name: str
-    a: Entry
-    b: Entry
-    difference: float | None
-    is_equal: bool
-    is_same_job: bool = False
-
-
-@dataclass(frozen=True)
-class Block:
-    """The lines of one row of a study's table."""
-
-    name: str
-    lines: list[Line]
 
 
 @dataclass(frozen=True)
@@ -89,6 +64,7 @@ class ComparePage:
     manifests: list[str]
     settings: list[tuple[str, str, str]]
     tables: list[ComparedTable]
+    evidence: list[ComparedEvidence]
     alone: list[tuple[Alone, str, str]]
     files: list[StepFiles]
     script: Script
@@ -119,6 +95,7 @@ def show(
         manifests=_manifests(session, found) if found is not None else [],
         settings=[(each.name, _text(each.a), _text(each.b)) for each in found.settings] if found is not None else [],
         tables=[_table(each) for each in found.tables] if found is not None else [],
+        evidence=[compared(each) for each in found.evidence] if found is not None else [],
         alone=[_alone(each) for each in found.alone] if found is not None else [],
         files=comparing.files(session, found.a, found.b) if found is not None else [], script=_script(first, second),
     )  # fmt: skip
@@ -207,25 +184,16 @@ def _lines(row: RowComparison) -> Iterator[Line]:
     for metric, title in METRICS.items():
         for part in (f"mean.{metric}", metric):
             if f"{part}.value" in figures:
-                yield _line(f"{title}, mean", part, figures)
+                yield line(f"{title}, mean", interval(part), figures)
     for seed in row.seeds:
         own = {figure.name: figure for figure in seed.figures}
-        if "balanced_accuracy.value" in own:
-            line = _line(f"Balanced accuracy, seed {seed.seed}", "balanced_accuracy", own)
-            yield Line(line.name, line.a, line.b, line.difference, line.is_equal, seed.is_same_job)
+        if f"{MAIN}.value" in own:
+            yield line(f"Balanced accuracy, seed {seed.seed}", interval(MAIN), own, is_same_job=seed.is_same_job)
     if f"{TO_REFERENCE}.value" in figures:
-        yield _line("To the reference", TO_REFERENCE, figures)
+        yield line("To the reference", interval(TO_REFERENCE), figures, signed=True)
     for place, title in (("against_reference.p", "p"), ("against_reference.p_holm", "p (Holm)")):
         if place in figures:
-            found = figures[place]
-            yield Line(title, Entry(found.a, None, None), Entry(found.b, None, None), found.difference, found.is_equal)
-
-
-def _line(title: str, place: str, figures: Mapping[str, Figure]) -> Line:
-    none = Figure(place, None, None)
-    found = [figures.get(f"{place}.{part}", none) for part in ("value", "low", "high")]
-    a, b = Entry(*(each.a for each in found)), Entry(*(each.b for each in found))
-    return Line(title, a, b, found[0].difference, all(each.is_equal for each in found))
+            yield line(title, [place], figures)
 
 
 def _script(a: Study | None, b: Study | None) -> Script:

@@ -79,6 +79,11 @@ def item(session: Session, explanation: Explanation, item_id: int) -> Explanatio
     return row
 
 
+def existing(session: Session, explanation_ids: Sequence[int]) -> set[int]:
+    """Those of them that are still there."""
+    return set(session.scalars(select(Explanation.id).where(Explanation.id.in_(explanation_ids))))
+
+
 def items_by_id(session: Session, item_ids: Sequence[int]) -> dict[int, ExplanationItem]:
     """Those of them that are still there."""
     return {row.id: row for row in session.scalars(select(ExplanationItem).where(ExplanationItem.id.in_(item_ids)))}

@@ -44,19 +44,20 @@ class Row(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A figure that differs. name: its place in the report, such as mean.balanced_accuracy.low; None: that study has none.
+    """A figure that differs. name: its place in the report, such as mean.balanced_accuracy.low; a, b: None where that study has none.
 
-    seed: None for figures over all seeds; arm: None for figures of a whole table. difference: b minus a.
+    seed: None for figures over all seeds; arm: None for figures of a whole table. difference: b minus a. Figures of audits, of the
+    gate's lights (green, red or grey) and of explanations have no network; their names begin with audit, gate or explanations.
     """
 
-    network: str
-    tested_on: str
+    network: str | None
+    tested_on: str | None
     arm: str | None
     size: float | None
     seed: int | None
     name: str
-    a: float | None
-    b: float | None
+    a: float | str | None
+    b: float | str | None
     difference: float | None
 
 
@@ -99,7 +100,14 @@ class Comparison:
                 found += _differing(table, row, None, row["figures"])
                 for seed in row["seeds"]:
                     found += _differing(table, row, seed["seed"], seed["figures"])
+        for each in self.data["evidence"]:
+            found += _differing({}, {"arm": None, "size": each["size"]}, None, each["figures"])
         return found
+
+    @property
+    def evidence(self) -> list[dict[str, Any]]:
+        """Audits with the gate's lights, and explanations: kind, size, figures, and a and b with links and why one has none (missing)."""
+        return list(self.data["evidence"])
 
 
 class Study(Result):
@@ -296,7 +304,7 @@ def _differing(
     arm, size = (row["arm"], row["size"]) if row is not None else (None, None)
     return [
         Difference(
-            table["architecture"], table["tested_on"], arm, size, seed, each["name"], each["a"], each["b"], each["difference"],
+            table.get("architecture"), table.get("tested_on"), arm, size, seed, each["name"], each["a"], each["b"], each["difference"],
         )
         for each in figures
         if not each["is_equal"]

@@ -12,7 +12,7 @@ from phantom import JobFailed, ProblemError, Studio, specfile
 from phantom.studies import Row, Study
 from sqlalchemy import update
 
-from models import DatasetVersion, Job, JobState
+from models import Audit, DatasetVersion, Job, JobState
 from models import Study as StudyRow
 from tests import factories
 from tests.app.pages import study_data
@@ -198,6 +198,28 @@ def test_a_comparison_names_what_differs(served: Served, studio: Studio, data) -
     )
     assert one.difference == -0.5
     assert not study.compare(again).is_equal
+
+
+def test_a_comparison_names_figures_of_audits_and_lights(served: Served, studio: Studio, data) -> None:
+    study = studio.study(data, **OPTIONS)
+    answer(served, study.id)
+    again = study.reproduce()
+    answer(served, again.id)
+    with served.database.write() as session:
+        row = session.get_one(Audit, again.refresh().audit.id)
+        made = copy.deepcopy(row.report)
+        made["privacy"]["membership"]["auc"]["value"] += 0.25
+        made["images"]["was_learnt"] = False
+        row.report = made
+    found = study.compare(again)
+    assert [(each.network, each.tested_on, each.size, each.name, each.difference) for each in found.differing] == [
+        (None, None, 1.0, "gate.copies", None),
+        (None, None, 1.0, "audit.privacy.membership.auc.value", pytest.approx(0.25)),
+    ]
+    assert (found.differing[0].a, found.differing[0].b) == ("red", "grey")
+    audit, explanations = found.evidence
+    assert audit["b"]["links"] == [{"name": f"Audit {again.audit.id}", "url": f"/audits/{again.audit.id}"}]
+    assert (explanations["kind"], explanations["a"]["missing"]) == ("explanations", "It explains no images.")
 
 
 def test_its_report_is_written_with_and_without_patients_images(

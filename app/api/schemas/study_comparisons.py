@@ -5,7 +5,9 @@ from typing import Any
 from pydantic import Field
 
 from app.api.schemas.base import Out
-from app.services.studies.comparing import Comparison, Figure, RowComparison, RowKey, SeedComparison, TableComparison
+from app.services.studies.comparing import Comparison, RowComparison, RowKey, SeedComparison, TableComparison
+from app.services.studies.evidence import EvidenceComparison, Side
+from app.services.studies.figures import Figure
 from app.services.studies.hashing import StepFiles
 
 
@@ -19,9 +21,11 @@ class SettingOut(Out):
 
 class FigureOut(Out):
     name: str = Field(description="Its place in the report, such as mean.balanced_accuracy.low.")
-    a: float | None = Field(description="null: that study has no such figure.")
-    b: float | None
-    difference: float | None = Field(description="b minus a.")
+    a: float | str | None = Field(
+        description="A number, or the state of one of the gate's lights; null: that study has no such figure."
+    )
+    b: float | str | None
+    difference: float | None = Field(description="b minus a; null unless both are numbers.")
     is_equal: bool = Field(description="To the last digit.")
 
     @classmethod
@@ -77,6 +81,45 @@ class TableComparisonOut(Out):
         )  # fmt: skip
 
 
+class EvidenceLinkOut(Out):
+    name: str
+    url: str
+
+
+class EvidenceSideOut(Out):
+    study_id: int
+    links: list[EvidenceLinkOut] = Field(description="Pages of the studio: the audit, or each explanation.")
+    missing: str = Field(description="Why this study has nothing to compare; empty where it has.")
+
+    @classmethod
+    def of(cls, each: Side) -> "EvidenceSideOut":
+        return cls(
+            study_id=each.study_id, links=[EvidenceLinkOut(name=link.name, url=link.url) for link in each.links],
+            missing=each.missing,
+        )  # fmt: skip
+
+
+class EvidenceComparisonOut(Out):
+    """Audits with the gate's lights, or explanations, of both studies; listed also where one study or neither has any."""
+
+    kind: str = Field(description="audit or explanations.")
+    size: float | None = Field(description="Of the audited set.")
+    a: EvidenceSideOut
+    b: EvidenceSideOut
+    num_jobs: int = Field(description="Jobs that both have for it.")
+    num_same_jobs: int = Field(description="Those that are one and the same in both, which compares nothing.")
+    figures: list[FigureOut] = Field(
+        description="Named by their place, such as gate.copies; none unless both have them."
+    )
+
+    @classmethod
+    def of(cls, each: EvidenceComparison) -> "EvidenceComparisonOut":
+        return cls(
+            kind=each.kind, size=each.size, a=EvidenceSideOut.of(each.a), b=EvidenceSideOut.of(each.b), num_jobs=len(each.jobs),
+            num_same_jobs=each.num_same_jobs, figures=[FigureOut.of(figure) for figure in each.figures],
+        )  # fmt: skip
+
+
 class AloneOut(Out):
     """A row that only one study has; with a seed, only that seed of it."""
 
@@ -122,11 +165,14 @@ class StudyComparisonOut(Out):
     on_same_images: bool = Field(description="Both were tested on the same images of their own datasets.")
     num_figures: int
     num_differing: int
-    largest_difference: float = Field(description="Of accuracies, p-values and the like; not of counts.")
-    num_tests: int
+    largest_difference: float = Field(
+        description="Of the classifiers' accuracies, p-values and the like; not of counts."
+    )
+    num_tests: int = Field(description="Jobs that both have: tests of classifiers, audits and explanations.")
     num_same_jobs: int
     settings: list[SettingOut] = Field(description="Those that differ.")
     tables: list[TableComparisonOut]
+    evidence: list[EvidenceComparisonOut] = Field(description="Audits and explanations; empty unless both have tables.")
     alone: list[AloneOut]
     files: list[StepFilesOut]
     url: str
@@ -139,6 +185,7 @@ class StudyComparisonOut(Out):
             num_tests=found.num_tests, num_same_jobs=found.num_same_jobs,
             settings=[SettingOut(name=each.name, a=each.a, b=each.b) for each in found.settings],
             tables=[TableComparisonOut.of(each) for each in found.tables],
+            evidence=[EvidenceComparisonOut.of(each) for each in found.evidence],
             alone=[AloneOut.of(each.study_id, each.key, each.seed) for each in found.alone],
             files=[StepFilesOut.of(each) for each in files], url=f"/studies/compare?a={found.a.id}&b={found.b.id}",
         )  # fmt: skip

@@ -1,10 +1,11 @@
 """Two studies side by side: every figure of the one beside the same figure of the other, to the last digit.
 
-A figure is matched by its network, its test images, its arm, its size and, below a row, its seed. What only one study has is
-listed, never left out. Two tests that are one and the same job are counted: to compare them says nothing.
+A figure is matched by its network, its test images, its arm, its size and, below a row, its seed; those of audits by the size of
+the audited set. What only one study has is listed, never left out. Two tests that are one and the same job are counted: to
+compare them says nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,16 +13,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.errors import BadInputError
-from app.services.studies import differences, hashing
+from app.services.studies import differences, evidence, hashing
 from app.services.studies.differences import Setting
+from app.services.studies.evidence import EvidenceComparison
+from app.services.studies.figures import Figure, paired
 from app.services.studies.hashing import StepFiles
 from app.services.studies.planning import OWN, SYNTHETIC
 from models import Evaluation, Study
 
-# What a report says of the test beside its figures, and curves that are drawn of the same predictions.
-NO_FIGURES = frozenset({
-    "seeds", "seed", "label", "num_bootstrap", "confidence", "num_images", "num_classes", "num_groups", "reliability", "roc",
-})  # fmt: skip
 ROW_PARTS = ("mean", "delong", "against_reference", "balanced_accuracy")
 
 
@@ -34,30 +33,6 @@ class RowKey(NamedTuple):
     @property
     def words(self) -> str:
         return self.arm if self.size is None else f"{self.arm} x{self.size:g}"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """name: its place in the report, such as mean.balanced_accuracy.low. None: that study has no such figure."""
-
-    name: str
-    a: float | None
-    b: float | None
-
-    @property
-    def is_equal(self) -> bool:
-        return self.a == self.b
-
-    @property
-    def is_share(self) -> bool:
-        """Between -1 and 1, as accuracies, p-values and their differences are: no count, no test statistic, no size."""
-        counts = isinstance(self.a, int) or isinstance(self.b, int)
-        return not (counts or self.name.endswith(".statistic") or self.name.startswith("saturation."))
-
-    @property
-    def difference(self) -> float | None:
-        """b minus a."""
-        return None if self.a is None or self.b is None else self.b - self.a
 
 
 @dataclass(frozen=True)
@@ -108,46 +83,58 @@ class Alone:
 
 @dataclass(frozen=True)
 class Comparison:
-    """settings: those that differ. on_same_images: whether the test images of their own datasets are the same."""
+    """settings: those that differ. evidence: audits and explanations, once both have tables. on_same_images: whether the test
+    images of their own datasets are the same."""
 
     a: Study
     b: Study
     settings: list[Setting]
     tables: list[TableComparison]
+    evidence: list[EvidenceComparison]
     alone: list[Alone]
     on_same_images: bool
 
     @property
     def figures(self) -> list[Figure]:
+        return [*self._of_classifiers, *(figure for each in self.evidence for figure in each.figures)]
+
+    @property
+    def _of_classifiers(self) -> list[Figure]:
         return [figure for table in self.tables for figure in table.all_figures]
 
     @property
     def num_differing(self) -> int:
-        return sum(not figure.is_equal for figure in self.figures)
+        return _differing(self.figures)
 
     @property
     def largest_difference(self) -> float:
-        """Of the figures that are shares."""
-        found = (each.difference for each in self.figures if each.is_share)
+        """Of the classifiers' figures that are shares."""
+        found = (each.difference for each in self._of_classifiers if each.is_share)
         return max((abs(each) for each in found if each is not None), default=0.0)
 
     @property
     def num_tests(self) -> int:
-        return sum(len(row.seeds) for table in self.tables for row in table.rows)
+        """Jobs that both have: tests of classifiers, audits and explanations."""
+        tests = sum(len(row.seeds) for table in self.tables for row in table.rows)
+        return tests + sum(len(each.jobs) for each in self.evidence)
 
     @property
     def num_same_jobs(self) -> int:
-        """Tests that are one and the same job in both."""
-        return sum(seed.is_same_job for table in self.tables for row in table.rows for seed in row.seeds)
+        """Those of them that are one and the same in both."""
+        tests = sum(seed.is_same_job for table in self.tables for row in table.rows for seed in row.seeds)
+        return tests + sum(each.num_same_jobs for each in self.evidence)
 
     @property
     def is_equal(self) -> bool:
         """Both have the same figures, all equal, and every one was made twice."""
-        return bool(self.figures) and not (self.num_differing or self.alone or self.num_same_jobs)
+        one_sided = self.alone or any(each.only is not None for each in self.evidence)
+        return bool(self.figures) and not (self.num_differing or one_sided or self.num_same_jobs)
 
     @property
     def verdict(self) -> str:
-        return " ".join(part for part in (self._of_figures(), self._of_same_jobs(), self._of_alone()) if part)
+        return " ".join(
+            part for part in (self._of_figures(), self._of_same_jobs(), self._of_alone(), self._of_evidence()) if part
+        )
 
     def _of_figures(self) -> str:
         missing = [study.id for study in (self.a, self.b) if study.answer is None]
@@ -159,20 +146,40 @@ class Comparison:
         if not self.on_same_images:
             return "They were tested on different images, so their figures only stand side by side: no difference of them is tested."
         if self.num_differing:
-            most = f", by at most {self.largest_difference:.2g}" if self.largest_difference else ""
-            return f"{self.num_differing:,} of {number:,} figures differ{most}."
+            return f"{self.num_differing:,} of {number:,} figures differ{self._where()}."
         return f"All {number:,} figures are equal to the last digit."
+
+    def _where(self) -> str:
+        """By how much, and of what, unless all are of the classifiers."""
+        most = f", by at most {self.largest_difference:.2g}" if self.largest_difference else ""
+        counts = {"classifiers": _differing(self._of_classifiers)}
+        for kind, name in (("audit", "audits and lights"), ("explanations", "explanations")):
+            counts[name] = sum(_differing(each.figures) for each in self.evidence if each.kind == kind)
+        if counts["classifiers"] == self.num_differing:
+            return most
+        said = [
+            f"{count:,} of the {name}{most if name == 'classifiers' else ''}" for name, count in counts.items() if count
+        ]
+        return f": {'; '.join(said)}"
 
     def _of_same_jobs(self) -> str:
         if not self.num_same_jobs:
             return ""
-        return f"{self.num_same_jobs:,} of {self.num_tests:,} tests are the same job in both, which compares nothing."
+        what = "tests, audits and explanations" if any(each.jobs for each in self.evidence) else "tests"
+        return f"{self.num_same_jobs:,} of {self.num_tests:,} {what} are the same job in both, which compares nothing."
 
     def _of_alone(self) -> str:
         if not self.alone or None in (self.a.answer, self.b.answer):
             return ""
         number = len(self.alone)
         return f"{number:,} {'row or seed is' if number == 1 else 'rows or seeds are'} in one of them only."
+
+    def _of_evidence(self) -> str:
+        return " ".join(f"Only study {each.only} has {each.words}." for each in self.evidence if each.only is not None)
+
+
+def _differing(figures: list[Figure]) -> int:
+    return sum(not figure.is_equal for figure in figures)
 
 
 def compare(session: Session, a: Study, b: Study) -> Comparison:
@@ -183,7 +190,8 @@ def compare(session: Session, a: Study, b: Study) -> Comparison:
     shared = [key for key in mine if key in theirs]
     same = {tested_on: _same_images(session, a, b, tested_on) for tested_on in {OWN, *(key[1] for key in shared)}}
     tables = [_table(session, key, mine[key], theirs[key], same[key[1]]) for key in shared]
-    return Comparison(a, b, differences.differing(a, b), tables, _alone(a, b), on_same_images=bool(same[OWN]))
+    beside = evidence.compare(session, a, b) if a.answer is not None and b.answer is not None else []
+    return Comparison(a, b, differences.differing(a, b), tables, beside, _alone(a, b), on_same_images=bool(same[OWN]))
 
 
 def _same_images(session: Session, a: Study, b: Study, tested_on: str) -> bool | None:
@@ -213,7 +221,7 @@ def _table(
 ) -> TableComparison:
     mine, theirs = _rows(a), _rows(b)
     reports = _reports(session, [*mine.values(), *theirs.values()])
-    saturation = _figures({"saturation": a.get("saturation")}, {"saturation": b.get("saturation")})
+    saturation = paired({"saturation": a.get("saturation")}, {"saturation": b.get("saturation")})
     rows = [_row(row, mine[row], theirs[row], reports) for row in mine if row in theirs]
     return TableComparison(*key, same, saturation, rows)
 
@@ -223,11 +231,11 @@ def _row(key: RowKey, a: Mapping[str, Any], b: Mapping[str, Any], reports: Mappi
     seeds = [
         SeedComparison(
             seed, mine[seed]["job_id"], theirs[seed]["job_id"],
-            _figures(reports.get(mine[seed]["evaluation_id"], {}), reports.get(theirs[seed]["evaluation_id"], {})),
+            paired(reports.get(mine[seed]["evaluation_id"], {}), reports.get(theirs[seed]["evaluation_id"], {})),
         )
         for seed in mine if seed in theirs
     ]  # fmt: skip
-    return RowComparison(key, _figures(_parts(a), _parts(b)), seeds)
+    return RowComparison(key, paired(_parts(a), _parts(b)), seeds)
 
 
 def _parts(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,24 +247,6 @@ def _reports(session: Session, rows: list[Mapping[str, Any]]) -> dict[int, dict[
     ids = [seed["evaluation_id"] for row in rows for seed in _tested(row).values()]
     found = session.execute(select(Evaluation.id, Evaluation.report).where(Evaluation.id.in_(ids)))
     return {each.id: each.report for each in found}
-
-
-def _figures(a: Any, b: Any) -> list[Figure]:
-    """Every figure that at least one of two reports has."""
-    mine, theirs = dict(_numbers(a, "")), dict(_numbers(b, ""))
-    return [Figure(name, mine.get(name), theirs.get(name)) for name in {**mine, **theirs}]
-
-
-def _numbers(report: Any, place: str) -> Iterator[tuple[str, float]]:
-    if isinstance(report, Mapping):
-        for name, part in report.items():
-            if name not in NO_FIGURES:
-                yield from _numbers(part, f"{place}.{name}" if place else name)
-    elif isinstance(report, list):
-        for number, part in enumerate(report):
-            yield from _numbers(part, f"{place}.{number}")
-    elif isinstance(report, int | float) and not isinstance(report, bool):
-        yield place, report
 
 
 def _alone(a: Study, b: Study) -> list[Alone]:

@@ -1,14 +1,16 @@
 """A study run again by a button, and two of them side by side."""
 
+import copy
 import re
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from app.core.storage import Storage
 from app.services.identity import Identity
 from app.services.studies import reproducing
-from models import DatasetVersion, Evaluation, Study
+from models import Audit, DatasetVersion, Evaluation, Study
 from tests import factories
 from tests.app.pages import study_data
 
@@ -75,7 +77,45 @@ class TestCompare:
         assert "all equal to the last digit" in shown
         assert "differs</span>" not in shown.split("What the steps made")[0]
         assert shown.count("same bytes</span>") >= 1
-        assert len(re.findall("equal</span>", shown)) == 6 * (3 + 2) + 5 * 3  # means and seeds; to the reference
+        num_lines = 6 * (3 + 2) + 5 * 3 + 17  # means and seeds; to the reference; audit
+        assert len(re.findall("equal</span>", shown)) == num_lines
+
+    def test_shows_audit_gate_and_explanations_with_links(self, web: Any, who: Identity, storage: Storage) -> None:
+        with web.app.state.database.write() as session:
+            version = factories.dataset_with_version(session, who, num_images=60, storage=storage)
+            a = study_data.launched(session, who, version, explanations={"num_images": 4})
+            made = [a, None]
+            for place in range(2):
+                study = made[place] or reproducing.reproduce(session, who, a)
+                study_data.with_tests(session, who, study)
+                study_data.answered(session, study)
+                study_data.with_explanations(session, who, study, storage)
+                made[place] = study
+            audit = session.scalars(select(Audit).order_by(Audit.id.desc())).first()
+            told = copy.deepcopy(audit.report)
+            told["fidelity"]["extractors"][0]["whole"]["fid"]["synthetic"]["value"] += 2
+            audit.report, audit_id, ids = told, audit.id, [study.id for study in made]
+        shown = web.get(f"/studies/compare?a={ids[0]}&b={ids[1]}").text
+        assert re.search(r"1 of [\d,]+ figures differ: 1 of the audits and lights\.", shown)
+        _, audited, explained = re.split(r"<h2 id=\"evidence-\d\">", shown)
+        assert audited.startswith("Audit of the synthetic images, size 1</h2>")
+        assert f'href="/audits/{audit_id}">Audit {audit_id}</a>' in audited
+        assert '<th scope="rowgroup" colspan="5">Release gate</th>' in audited
+        assert '<span class="light-word">green</span>' in audited
+        assert re.search(r'FID</th>.*<td class="num">\+2</td><td><span class="state state-paused">', audited)
+        assert "<code>audit.fidelity.extractors.tf_efficientnet_lite0.whole.fid.synthetic.value</code>" in audited
+        assert re.search(r'href="/explanations/\d+">Real, equal budget, seed 0</a>', explained)
+        for name in ("Deletion area", "Agreement of the arms", "Second arm minus first"):
+            assert name in explained
+
+    def test_says_which_study_has_no_audit_and_that_neither_explains(self, web: Any, who: Identity, first: int) -> None:
+        again = run_again(web, who, first)
+        with web.app.state.database.write() as session:
+            session.delete(session.scalars(select(Audit).order_by(Audit.id.desc())).first())
+        shown = web.get(f"/studies/compare?a={first}&b={again}").text
+        assert f"Only study {first} has an audit of size 1, so nothing is compared." in shown
+        assert f'<a href="/studies/{again}">Study {again}</a>: It was deleted.' in shown
+        assert "Neither study has explanations, so nothing is compared." in shown
 
     def test_shows_which_differ_and_by_how_much(self, web: Any, who: Identity, first: int) -> None:
         again = run_again(web, who, first)

@@ -140,10 +140,13 @@ def test_a_study_run_again_gives_the_same_figures_and_files_and_another_diffusio
         same_files, changed_files = (comparing.files(session, first, study) for study in (again, other))
     assert same.verdict == f"All {len(same.figures)} figures are equal to the last digit."
     assert len(same.figures) > 100
+    audited = {figure.name.split(".")[0] for figure in same.evidence[0].figures}
+    assert (audited, same.evidence[1].a.missing) == ({"audit", "gate"}, "It explains no images.")
     assert (same.is_equal, same.settings) == (True, [])
     assert {each.outcome for each in same_files} == {"same bytes"}
     assert len(same_files) == 3 + 2 + 3  # drawn and audited; trained; tested
     assert changed.num_differing > 0
+    assert any(not figure.is_equal for figure in changed.evidence[0].figures)
     assert [(each.name, each.a, each.b) for each in changed.settings] == [("diffusion.seed", 0, 1)]
     assert {each.name: each.outcome for each in changed_files} == {
         "diffusion": "differs", "samples": "differs", "audit": "differs",
