@@ -144,6 +144,25 @@ def test_rows_that_name_those_of_a_changed_table_stay(empty: Database, revision:
         assert {spec["guidance_stop"] for spec in sampling} == {1.0}
 
 
+def test_studies_of_an_older_studio_explain_nothing_and_augment_strongly(empty: Database):
+    with changing_tables(empty.engine) as connection:
+        migrate(connection, "upgrade", "head")
+    with empty.write() as session:
+        who = factories.identity(session)
+        version = factories.dataset_with_version(session, who)
+        asked = StudySpec(dataset_id=version.dataset_id, architectures=["resnet10t"], seeds=[0], arms=["real_equal"])
+        for names in ({"augmentation"}, {"augmentation", "explanations"}):
+            study = studies.launch(session, who, asked)
+            study.spec = {name: value for name, value in study.spec.items() if name not in names}
+    with changing_tables(empty.engine) as connection:
+        migrate(connection, "downgrade", "0019")
+        migrate(connection, "upgrade", "head")
+    with empty.read() as session:
+        first, second = session.scalars(select(Study.spec).order_by(Study.id))
+        assert (first["augmentation"], first["explanations"]["num_images"]) == ("strong", 16)
+        assert (second["augmentation"], second["explanations"]) == ("strong", None)
+
+
 def test_versions_that_an_older_studio_split_anew_say_how_and_so_do_those_made_from_them(empty: Database):
     with changing_tables(empty.engine) as connection:
         migrate(connection, "upgrade", "head")

@@ -120,14 +120,6 @@ class TestExtending:
         assert len(before), len(after) == (2, 4)
         assert {name: after[name].id for name in before} == {name: job.id for name, job in before.items()}
 
-    def test_a_study_of_an_older_studio_explains_nothing(self, session, who, version):
-        study = studies.launch(session, who, spec_of(version, explanations=None, seeds=[5]))
-        study.spec = {name: value for name, value in study.spec.items() if name != "explanations"}
-        session.flush()
-        studies.extend(session, who, study, {"seeds": [6]})
-        assert explained(session, study) == {}
-        assert study.spec["explanations"] is None
-
 
 class TestTheImages:
     def labels(self, session: Session, ids: list[int]) -> list[int]:
