@@ -1,6 +1,7 @@
 """A folder whose upload was interrupted is chosen again in a real browser: only what is missing is sent."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def held_back(page: Page) -> list[Route]:
     return waiting
 
 
+def first_of(page: Page, waiting: list[Route]) -> Route:
+    """The first batch, which is on its way a moment after the page says that it sends."""
+    deadline = time.monotonic() + 20
+    while not waiting:
+        assert time.monotonic() < deadline, "The page sent no batch."
+        page.wait_for_timeout(20)
+    return waiting[0]
+
+
 def choose(page: Page, folder: Path) -> None:
     page.goto("/datasets/new")
     with page.expect_file_chooser() as chooser:
@@ -83,8 +93,9 @@ def test_choosing_it_again_sends_only_what_is_missing(context: BrowserContext, f
         f"Sending 0 of {num_missing} files; {num_files - num_missing} were already there"
     )
     expect(page.locator("#upload-note")).to_be_hidden()
+    batch = first_of(page, waiting)
     assert len(waiting) == 1
-    waiting[0].continue_()
+    batch.continue_()
     expect(page.get_by_role("heading", name="What was found")).to_be_visible()
     expect(page.get_by_role("button", name=f"Import {num_files} images")).to_be_visible()
 
@@ -110,8 +121,9 @@ def test_a_file_that_changes_while_it_is_sent_is_named(context: BrowserContext, 
     page = context.new_page()
     waiting = held_back(page)
     choose(page, folder)
+    batch = first_of(page, waiting)
     expect(page.locator("#upload-word")).to_have_text(re.compile("^Sending 0"))
     for file in folder.rglob("*.png"):
         file.write_bytes(b"changed")
-    waiting[0].abort()
+    batch.abort()
     expect(page.get_by_text(re.compile("cannot be read: it was changed or removed"))).to_be_visible()
