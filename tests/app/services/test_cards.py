@@ -17,7 +17,7 @@ from app.services.datasets.croissant import COLUMNS, croissant, manifest_csv
 from models import AuditEvent, Image, RefusedFile, RefusedKind, Split
 from models.specs.card import MAX_TEXT, CardText
 from models.specs.changing import Exclude, MendLeaks, Move, Relabel, Resplit, Restore, Thin
-from tests import factories, health_data
+from tests import health_data
 
 TEXT = CardText(
     source="University hospital", licence="CC BY 4.0", consent="Ethics vote 12/34", population="Adults",
@@ -25,17 +25,6 @@ TEXT = CardText(
 )  # fmt: skip
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # no query of its own
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
-
-
-@pytest.fixture
-def session(database):
-    with database.write() as session:
-        yield session
-
-
-@pytest.fixture
-def version(session, who):
-    return factories.dataset_with_version(session, who)
 
 
 def images(session, version) -> list[Image]:

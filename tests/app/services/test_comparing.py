@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.core.db import Database
 from app.core.errors import BadInputError
 from app.services import studies
 from app.services.identity import Identity
@@ -15,17 +14,6 @@ from models import DatasetVersion, Evaluation, Image, Job, JobState, Prediction,
 from models.specs import StudySpec
 from tests import factories
 from tests.app.pages import study_data
-
-
-@pytest.fixture
-def session(database: Database):
-    with database.write() as session:
-        yield session
-
-
-@pytest.fixture
-def version(session: Session, who: Identity) -> DatasetVersion:
-    return factories.dataset_with_version(session, who)
 
 
 def study(session: Session, who: Identity, version: DatasetVersion, *rows: dict[str, Any], **options: Any) -> Study:

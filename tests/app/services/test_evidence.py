@@ -1,14 +1,12 @@
 """Two studies' audits, lights and explanations beside each other: nothing is called equal of which a figure differs or is missing."""
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.db import Database
 from app.core.storage import Storage
 from app.services import studies
 from app.services.identity import Identity
@@ -20,12 +18,6 @@ from tests.app.pages import study_data
 from tests.audit_data import cleared
 
 ARMS = ["real_equal", "synthetic"]
-
-
-@pytest.fixture
-def session(database: Database) -> Iterator[Session]:
-    with database.write() as session:
-        yield session
 
 
 @pytest.fixture

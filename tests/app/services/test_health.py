@@ -4,19 +4,8 @@ import pytest
 
 from app.services import datasets
 from app.services.datasets import health
-from models import DatasetVersion, Image, Job, JobKind, JobState, Split
+from models import Image, Job, JobKind, JobState, Split
 from tests import factories, health_data
-
-
-@pytest.fixture
-def session(database):
-    with database.write() as session:
-        yield session
-
-
-@pytest.fixture
-def version(session, who) -> DatasetVersion:
-    return factories.dataset_with_version(session, who)
 
 
 class TestOf:

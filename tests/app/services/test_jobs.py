@@ -30,17 +30,6 @@ LEGAL = {
 }
 
 
-@pytest.fixture
-def session(database):
-    with database.write() as session:
-        yield session
-
-
-@pytest.fixture
-def version(session, who):
-    return factories.dataset_with_version(session, who)
-
-
 def spec(version, **options) -> TrainDiffusionSpec:
     return TrainDiffusionSpec(dataset_id=version.dataset_id, preset="tiny", image_size=32, **options)
 

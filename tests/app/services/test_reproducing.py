@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.core.db import Database
 from app.core.errors import ConflictError
 from app.services import studies
 from app.services.identity import Identity
@@ -14,17 +13,6 @@ from models import Dataset, DatasetVersion, Job, Study
 from models.specs import StudySpec
 from tests import factories
 from tests.app.pages import study_data
-
-
-@pytest.fixture
-def session(database: Database):
-    with database.write() as session:
-        yield session
-
-
-@pytest.fixture
-def version(session: Session, who: Identity) -> DatasetVersion:
-    return factories.dataset_with_version(session, who)
 
 
 def ended(session: Session, who: Identity, version: DatasetVersion, **options: Any) -> Study:

@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.db import Database
 from app.core.errors import BadInputError, ConflictError
 from app.services import jobs, studies
 from app.services.datasets import delete as delete_dataset
@@ -23,17 +22,6 @@ SMALL: dict[str, Any] = {
     "classifier": {"epochs": 1, "pretrained": False, "input_size": 32, "batch_size": 4},
     "explanations": None,
 }  # fmt: skip
-
-
-@pytest.fixture
-def session(database: Database):
-    with database.write() as session:
-        yield session
-
-
-@pytest.fixture
-def version(session: Session, who: Identity) -> DatasetVersion:
-    return factories.dataset_with_version(session, who)
 
 
 def spec_of(version: DatasetVersion, **options: Any) -> StudySpec:

@@ -7,7 +7,6 @@ from pydantic import ValidationError
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.core.db import Database
 from app.services import studies
 from app.services.identity import Identity
 from app.services.studies import comparing, estimating, planning
@@ -22,12 +21,6 @@ SMALL: dict[str, Any] = {
     "diffusion": {"preset": "tiny", "image_size": 16, "num_steps": 4}, "classifier": {"epochs": 1, "pretrained": False},
     "explanations": {"num_images": 6, "num_samples": 300},
 }  # fmt: skip
-
-
-@pytest.fixture
-def session(database: Database):
-    with database.write() as session:
-        yield session
 
 
 @pytest.fixture

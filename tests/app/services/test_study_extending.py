@@ -4,28 +4,13 @@ from collections import Counter
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from app.core.db import Database
 from app.core.errors import BadInputError, ConflictError
 from app.services import jobs, studies
-from app.services.identity import Identity
 from app.services.studies import explaining, launching, planning, reporting, reproducing
-from models import DatasetVersion, Image, Job, JobKind, JobNeed, JobState, Mark, SyntheticImage
+from models import Image, Job, JobKind, JobNeed, JobState, Mark, SyntheticImage
 from models.specs import StudySpec
-from tests import factories
 from tests.app.services.test_studies import finish, kinds, spec_of, step
-
-
-@pytest.fixture
-def session(database: Database):
-    with database.write() as session:
-        yield session
-
-
-@pytest.fixture
-def version(session: Session, who: Identity) -> DatasetVersion:
-    return factories.dataset_with_version(session, who)
 
 
 def test_adds_what_is_new_and_makes_the_table_anew(session, who, version):

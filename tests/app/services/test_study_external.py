@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.db import Database
 from app.core.errors import ConflictError
 from app.core.fingerprints import fingerprint
 from app.services import studies
@@ -18,17 +17,6 @@ from tests import factories
 from tests.app.services.test_studies import SMALL, spec_of, step
 
 ACCEPTED = {**SMALL["classifier"], "accept_leaks": True}
-
-
-@pytest.fixture
-def session(database: Database):
-    with database.write() as session:
-        yield session
-
-
-@pytest.fixture
-def version(session: Session, who: Identity) -> DatasetVersion:
-    return factories.dataset_with_version(session, who)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import yaml
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.db import Database
 from app.core.errors import BadInputError
 from app.services import datasets, studies
 from app.services.identity import Identity
@@ -15,12 +14,6 @@ from models.specs import StudySpec
 from models.specs.changing import Exclude, Resplit, Restore
 from tests import factories
 from tests.app.services.test_studies import SMALL, spec_of
-
-
-@pytest.fixture
-def session(database: Database):
-    with database.write() as session:
-        yield session
 
 
 @pytest.fixture

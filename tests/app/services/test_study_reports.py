@@ -3,7 +3,6 @@
 import json
 import tomllib
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import VERSION
-from app.core.db import Database
 from app.core.errors import NotFoundError
 from app.core.storage import Storage
 from app.services import datasets, gates
@@ -28,12 +26,6 @@ from tests import factories, health_data
 from tests.app.pages import study_data
 
 STUDIO = "http://studio.example"
-
-
-@pytest.fixture
-def session(database: Database) -> Iterator[Session]:
-    with database.write() as session:
-        yield session
 
 
 @pytest.fixture
