@@ -247,7 +247,7 @@ class Study(Result):
     def extend(self, **more: Any) -> Study:
         """Add architectures, seeds, sizes, arms or external datasets ({name: dataset or options}).
 
-        What is there stays. A size above the largest draws the images that are missing, and audits the larger set by itself.
+        What is there stays; what was cancelled or deleted of its trainings and tests is made anew. A size above the largest draws the images that are missing, and audits the larger set by itself.
         """
         if "external" in more:
             more["external"] = external_tests(more["external"])

@@ -30,7 +30,9 @@ class StudyExtension(In):
 
     architectures: list[str] = Field(default_factory=list, description="Further timm architectures.")
     seeds: list[int] = Field(default_factory=list, description="Further seeds of the classifiers.")
-    sizes: list[float] = Field(default_factory=list, description="Further sizes, none above the largest there is.")
+    sizes: list[float] = Field(
+        default_factory=list, description="Further sizes; one above the largest is drawn as a further set."
+    )
     arms: list[Arm] = Field(default_factory=list, description="Further arms.")
     external: dict[str, ExternalTest] = Field(default_factory=dict, description="Further datasets to test on.")
 

@@ -1,15 +1,13 @@
 """Which settings of two studies differ, with what is filled in where nothing was given."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.services.studies import planning
 from models import Study
 from models.specs import StudySpec
-from models.specs.study import FIXED
 
-JOBS = ("diffusion", "sampling", "audit", "classifier")
-LISTS = ("arms", "architectures", "seeds", "sizes")
+NESTED = ("diffusion", "sampling", "audit", "classifier", "external", "explanations")
 
 
 @dataclass(frozen=True)
@@ -29,25 +27,10 @@ def differing(a: Study, b: Study) -> list[Setting]:
 
 
 def _complete(study: Study) -> dict[str, Any]:
-    spec = StudySpec.model_validate(study.spec)
-    jobs = {
-        "diffusion": spec.diffusion_spec(), "sampling": spec.sample_spec(), "audit": spec.audit_spec(), "classifier": spec.classifier_spec(),
-    }  # fmt: skip
-    given = spec.model_dump(mode="json", exclude={"name", *JOBS})
-    flat = dict(_flat(given))
-    for name, job in jobs.items():
-        flat |= {
-            f"{name}.{option}": value for option, value in job.model_dump(mode="json", exclude=FIXED[name]).items()
-        }
-    if "per_class" not in spec.sampling:
-        flat["sampling.per_class"] = None  # as many as the real images, or by class
-    return flat
-
-
-def _flat(given: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The external datasets, and the options of the explanations, one by one."""
-    parts = [(f"{of}.{name}", part) for of in ("external", "explanations") for name, part in (given[of] or {}).items()]
-    return [*((name, value) for name, value in given.items() if name not in ("external", "explanations")), *parts]
+    """Every setting by name; those of the jobs, of the external datasets and of the explanations one by one."""
+    spec = planning.filled_in(StudySpec.model_validate(study.spec)).model_dump(mode="json", exclude={"name"})
+    parts = {f"{of}.{name}": value for of in NESTED for name, value in (spec[of] or {}).items()}
+    return {name: value for name, value in spec.items() if name not in NESTED} | parts
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from app.services import estimates, prepare
 from app.services.datasets import splitting
 from app.services.estimates import Estimate, Stand
 from app.services.identity import Identity
-from app.services.studies import explaining, external, launching, planning
+from app.services.studies import explaining, external, launching, planning, reusing
 from app.services.studies.planning import Planned
 from models import Checkpoint, Classifier, DatasetVersion, JobKind, Split, SyntheticSet
 from models.specs import SPEC_OF, StudySpec, TrainDiffusionSpec
@@ -44,8 +44,8 @@ def estimate(session: Session, who: Identity, spec: StudySpec) -> StudyEstimate:
     external.need_unseen(session, who, spec, version)
     spec = spec.model_copy(update={"external": external.named(session, who, spec)})
     planned = explaining.steps(session, spec, version)
-    keys = planning.step_keys(planned)
-    missing = [step for step in planned if launching.reusable(session, who, keys[step.name]) is None]
+    known = reusing.found(session, who, planned)
+    missing = [step for step in planned if step.name not in known]
     return of_steps(session, spec, version, planned, missing)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, exists, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.core import architectures, naming, states
 from app.core.errors import BadInputError, ConflictError
@@ -14,33 +14,15 @@ from app.services import prepare
 from app.services.datasets import splitting
 from app.services.identity import Identity
 from app.services.rows import clean_name, note
-from app.services.studies import explaining, external, planning
+from app.services.studies import explaining, external, planning, reusing
 from app.services.studies.planning import Planned
-from models import (
-    PARTS,
-    Arm,
-    DatasetVersion,
-    Job,
-    JobKind,
-    JobNeed,
-    JobState,
-    Mark,
-    Split,
-    Study,
-    StudyStep,
-    SyntheticImage,
-    SyntheticSet,
-)
+from models import Arm, DatasetVersion, Job, JobKind, JobState, Split, Study, StudyStep
 from models.specs import StudySpec
 from models.specs.study import PAPER_SPLIT, SIZED
 
 SUMMARY = "summary"
 NOT_BEGUN = (JobState.WAITING, JobState.QUEUED, JobState.PAUSED)
-RESULTS = {
-    JobKind.TRAIN_DIFFUSION: "checkpoint_id", JobKind.SAMPLE: "synthetic_set_id", JobKind.AUDIT_SET: "audit_id",
-    JobKind.TRAIN_CLASSIFIER: "classifier_id", JobKind.EVALUATE: "evaluation_id",
-    JobKind.EXPLAIN: "explanation_id",
-}  # fmt: skip
+LEARNING = frozenset({JobKind.TRAIN_CLASSIFIER, JobKind.EVALUATE, JobKind.EXPLAIN})
 
 
 def launch(session: Session, who: Identity, spec: StudySpec) -> Study:
@@ -54,7 +36,9 @@ def launch(session: Session, who: Identity, spec: StudySpec) -> Study:
         version = splitting.resplit(session, who, version, PAPER_SPLIT)
     check(session, who, spec, version)
     external.need_unseen(session, who, spec, version)
-    complete = spec.model_copy(update={"version_id": version.id, "external": external.named(session, who, spec)})
+    complete = planning.filled_in(spec).model_copy(
+        update={"version_id": version.id, "external": external.named(session, who, spec)}
+    )
     study = Study(
         project_id=who.project_id, version_id=version.id, created_by=who.name, spec=complete.model_dump(mode="json"),
         name=clean_name(spec.name) if spec.name.strip() else f"Study of {naming.shortened(version.dataset.name)}",
@@ -69,10 +53,12 @@ def launch(session: Session, who: Identity, spec: StudySpec) -> Study:
 def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, Any]) -> Study:
     """Add architectures, seeds, sizes, arms or external datasets to a study; what is there stays as it is.
 
-    A size above the largest is drawn as a further set, which continues the one that is there.
+    A size above the largest is drawn as a further set, which continues the one that is there. Classifiers and tests that were
+    cancelled, or whose results were deleted, are made anew.
     asked: {option: further values}. Raises BadInputError for any other option, and ConflictError for a study of which this
-    studio would make what is there otherwise today.
+    studio would make what is there otherwise today, or whose synthetic images are not what its classifiers learnt.
     """
+    session.refresh(study, with_for_update=True)  # another may be extending it
     spec = StudySpec.model_validate(study.spec)
     need_an_audit(session, study)
     wider = _checked({**spec.model_dump(mode="json"), **_widened(spec, asked)})
@@ -85,10 +71,11 @@ def extend(session: Session, who: Identity, study: Study, asked: Mapping[str, An
     external.need_unseen(session, who, wider, version, but=spec.external)
     wider = wider.model_copy(update={"external": external.named(session, who, wider)})
     planned = explaining.steps(session, wider, version, drawn=drawn, image_ids=explaining.images_of(session, study))
-    _need_what_today_would_give(session, study, planned)
+    need_what_today_would_give(session, study, planned, what="extended")
+    anew = _lost(session, study, planned)
     study.spec = wider.model_dump(mode="json")
     note(session, who, "extend", study)
-    add_steps(session, who, study, planned)
+    add_steps(session, who, study, planned, anew=anew)
     return study
 
 
@@ -108,16 +95,54 @@ def need_an_audit(session: Session, study: Study) -> None:
         )
 
 
-def _need_what_today_would_give(session: Session, study: Study, planned: Sequence[Planned]) -> None:
-    """ConflictError if a step that is there was made otherwise than it would be now: one table would mix both."""
+def need_what_today_would_give(session: Session, study: Study, planned: Sequence[Planned], *, what: str) -> None:
+    """ConflictError if a step that is there was made otherwise than it would be now: one table, or one comparison, would mix both.
+
+    what: that cannot be done with the study then ("extended").
+    """
     keys, jobs = planning.step_keys(planned), _jobs(session, study)
     older = [step for step in planned if step.name in jobs and jobs[step.name].step_key != keys[step.name]]
     if older:
         raise ConflictError(
-            f"Study {study.id} cannot be extended: an earlier release made {len(older):,} of its {len(jobs):,} steps, and this one would make "
-            f"them otherwise ({older[0].name} for one). Its table would compare results that were made in two ways.",
-            hint="Launch a new study with the wider options; it uses again what has stayed the same, and makes the rest anew.",
+            f"Study {study.id} cannot be {what}: an earlier release made {len(older):,} of its {len(jobs):,} steps, and this one would make "
+            f"them otherwise ({older[0].name} for one). Results that were made in two ways would be taken for the same.",
+            hint="Launch a new study with its options; it uses again what has stayed the same, and makes the rest anew. Two studies can be compared.",
         )
+
+
+def _lost(session: Session, study: Study, planned: Sequence[Planned]) -> set[str]:
+    """The steps of the study that have to be made anew: trainings, tests and explanations of which nothing is left, as far as
+    the table, or what is added, needs them; and what rests on these.
+
+    ConflictError where synthetic images that are to be learnt are not there as the study's classifiers have learnt them.
+    """
+    jobs = _jobs(session, study)
+    needed = {name for step in planned for name in step.needs.values()}
+    asked_for = {step.name for step in planned if step.kind in LEARNING} - needed
+    to_make: set[str] = set()
+    for step in reversed(planned):
+        if step.name not in asked_for or (step.name in jobs and not reusing.is_lost(session, jobs[step.name])):
+            continue
+        if step.name in jobs and step.kind not in LEARNING:
+            raise _changed(study, jobs[step.name])
+        to_make.add(step.name)
+        asked_for |= set(step.needs.values())
+    anew = to_make & jobs.keys()
+    for step in planned:
+        if step.name in jobs and anew & set(step.needs.values()):
+            anew.add(step.name)
+    return anew
+
+
+def _changed(study: Study, job: Job) -> ConflictError:
+    if job.state == JobState.SUCCEEDED:
+        why = f"what job {job.id} ({job.title}) made was deleted, or images of it were rejected, since"
+    else:
+        why = f"job {job.id} ({job.title}) was cancelled"
+    return ConflictError(
+        f"Study {study.id} cannot be extended: {why}. Further classifiers would not learn what those that are there have learnt.",
+        hint="Launch a new study with the wider options; it uses again what is there, and makes the rest anew.",
+    )
 
 
 def _checked(options: Mapping[str, Any]) -> StudySpec:
@@ -147,8 +172,16 @@ def _widened(spec: StudySpec, asked: Mapping[str, Any]) -> dict[str, Any]:
     for name in EXTENSIBLE:
         had = [getattr(value, "value", value) for value in getattr(spec, name)]
         wider[name] = [*had, *(value for value in asked.get(name, []) if value not in had)]
+    taken = sorted(set(asked.get("external", {})) & set(spec.external))
+    if taken:
+        there = spec.external[taken[0]]
+        raise BadInputError(
+            f"The study tests on an external dataset {taken[0]!r} already: dataset {there.dataset_id}, version {there.version_id}.",
+            hint="Give the further one another name.",
+            errors=[{"pointer": f"/external/{taken[0]}", "detail": "there is one of this name"}],
+        )
     had_external = {name: test.model_dump() for name, test in spec.external.items()}
-    wider["external"] = {**asked.get("external", {}), **had_external}
+    wider["external"] = {**had_external, **asked.get("external", {})}
     return wider
 
 
@@ -205,27 +238,28 @@ def _need_augmentation(spec: StudySpec) -> None:
         )
 
 
-def add_steps(session: Session, who: Identity, study: Study, planned: Sequence[Planned]) -> None:
-    """Write down the steps that the study does not have yet, and the summary that follows all of them.
+def add_steps(
+    session: Session, who: Identity, study: Study, planned: Sequence[Planned], *, anew: Collection[str] = ()
+) -> None:
+    """Write down the steps that the study does not have yet, those of `anew` in place of what was lost, and the summary that
+    follows all of them.
 
     A study that reproduces another takes nothing over, now or when it is extended, and that one takes nothing of its: else
     they would be compared with themselves.
     """
-    apart = _jobs_of_reproductions(session, study)
-    keys = planning.step_keys(planned)
-    jobs = _jobs(session, study)
+    rows = {row.name: row for row in session.scalars(select(StudyStep).where(StudyStep.study_id == study.id))}
+    mine = {name: job for name, job in _jobs(session, study).items() if name not in anew}
+    known = dict(mine)
+    if study.reproduces_id is None:
+        known = reusing.found(session, who, planned, mine=mine, apart=_jobs_of_reproductions(session, study))
+    jobs, keys = dict(mine), planning.step_keys(planned)
     for position, step in enumerate(planned):
-        if step.name in jobs:
+        if step.name in mine:
             continue
-        known = None if study.reproduces_id is not None else reusable(session, who, keys[step.name], apart=apart)
-        job = known or _add(session, who, step, keys[step.name], jobs)
-        jobs[step.name] = job
-        session.add(
-            StudyStep(
-                study_id=study.id, name=step.name, job_id=job.id, position=position, is_reused=known is not None,
-                cell=step.cell,
-            )
-        )  # fmt: skip
+        job = jobs[step.name] = known.get(step.name) or _add(session, who, step, keys[step.name], jobs)
+        row = rows.get(step.name) or StudyStep(study_id=study.id, name=step.name, position=position, cell=step.cell)
+        row.job_id, row.is_reused = job.id, step.name in known
+        session.add(row)
     session.flush()
     summarise(session, who, study)
 
@@ -247,45 +281,6 @@ def _add(session: Session, who: Identity, step: Planned, key: str, jobs: Mapping
 def _jobs_of_reproductions(session: Session, study: Study) -> set[int]:
     query = select(StudyStep.job_id).join(Study, Study.id == StudyStep.study_id)
     return set(session.scalars(query.where(Study.reproduces_id == study.id)))
-
-
-def reusable(session: Session, who: Identity, key: str, *, apart: Collection[int] = ()) -> Job | None:
-    """A job of the project, none of `apart`, that has given, or is about to give, the result that a step of this key needs.
-
-    One that was stopped early gave another result; of one whose result was deleted nothing is left; and a synthetic set of
-    which a person has rejected images is no longer what was drawn; nor is an audit of it, or one that made it.
-    """
-    query = select(Job).where(Job.project_id == who.project_id, Job.step_key == key, ~_was_stopped())
-    for job in session.scalars(query.order_by(Job.id.desc())):
-        may_be = job.state not in (JobState.FAILED, JobState.CANCELLED) and job.cancel_requested_at is None
-        if job.id not in apart and may_be and (not job.is_finished or _is_there(session, job)):
-            return job
-    return None
-
-
-def _was_stopped() -> ColumnElement[bool]:
-    """Whether the job, or a part of it, was asked to end early."""
-    part = aliased(Job)
-    one_was = exists().where(
-        JobNeed.job_id == Job.id, JobNeed.option == PARTS, part.id == JobNeed.needs_id, part.stop_requested_at.is_not(None)
-    )  # fmt: skip
-    return Job.stop_requested_at.is_not(None) | one_was
-
-
-def _is_there(session: Session, job: Job) -> bool:
-    result = job.result or {}
-    made = result.get(RESULTS[job.kind])
-    if made is None or session.get(prepare.MADE[RESULTS[job.kind]], made) is None:
-        return False
-    if job.kind not in (JobKind.SAMPLE, JobKind.AUDIT_SET):
-        return True
-    sets = {result["synthetic_set_id"]}
-    if job.kind == JobKind.AUDIT_SET and "synthetic_set_id" in job.spec:
-        sets.add(job.spec["synthetic_set_id"])
-    if any(session.get(SyntheticSet, set_id) is None for set_id in sets):
-        return False
-    rejected = select(SyntheticImage.id).where(SyntheticImage.set_id.in_(sets), SyntheticImage.mark == Mark.REJECTED)
-    return session.scalar(rejected.limit(1)) is None
 
 
 def summarise(session: Session, who: Identity, study: Study) -> Job:

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session, aliased
 
 from app.core.errors import ConflictError
 from app.services.identity import Identity
@@ -38,10 +38,14 @@ class Progress:
         return sum(each.step.is_reused for each in self.steps)
 
     @property
+    def jobs(self) -> list[Job]:
+        """Those of its steps and the one that makes the table."""
+        return [each.job for each in self.steps] + ([self.answer] if self.answer is not None else [])
+
+    @property
     def is_finished(self) -> bool:
         """Nothing of it will change by itself any more."""
-        jobs = [each.job for each in self.steps] + ([self.answer] if self.answer is not None else [])
-        return all(job.state in FINISHED for job in jobs)
+        return all(job.state in FINISHED for job in self.jobs)
 
     @property
     def state(self) -> str:
@@ -87,11 +91,14 @@ def progress(session: Session, study: Study) -> Progress:
 def audit_of(session: Session, so_far: Progress) -> Audit | None:
     """The audit of the synthetic images that the study's classifiers learn, of the largest set that has one; None: none has
     ended, or it was deleted."""
+    made = audited(so_far)
+    return session.get(Audit, (made.job.result or {}).get("audit_id", 0)) if made is not None else None
+
+
+def audited(so_far: Progress) -> Step | None:
+    """The audit that has ended of the largest set; its row may be deleted since."""
     ended = [each for each in so_far.steps if each.job.kind == JobKind.AUDIT_SET and each.job.result]
-    if not ended:
-        return None
-    largest = max(ended, key=lambda each: float(each.step.cell[DRAWN]))
-    return session.get(Audit, (largest.job.result or {}).get("audit_id", 0))
+    return max(ended, key=lambda each: float(each.step.cell[DRAWN]), default=None)
 
 
 def preliminary(session: Session, so_far: Progress) -> dict[str, dict[str, Any]]:
@@ -110,10 +117,25 @@ def preliminary(session: Session, so_far: Progress) -> dict[str, dict[str, Any]]
     }
 
 
+def needed_elsewhere(session: Session, study: Study) -> set[int]:
+    """Jobs of the study that another one has as well, which nobody has cancelled."""
+    other, step, table = aliased(Study), aliased(StudyStep), aliased(Job)
+    cancelled = (table.state == JobState.CANCELLED) | table.cancel_requested_at.is_not(None)
+    query = (
+        select(StudyStep.job_id)
+        .join(step, (step.job_id == StudyStep.job_id) & (step.study_id != study.id))
+        .join(other, other.id == step.study_id)
+        .outerjoin(table, table.id == other.answer_job_id)
+        .where(StudyStep.study_id == study.id, or_(table.id.is_(None), ~cancelled))
+    )
+    return set(session.scalars(query))
+
+
 def delete(session: Session, who: Identity, study: Study) -> None:
     """Delete the study and its table. Its jobs and what they made stay."""
     so_far = progress(session, study)
-    if not so_far.is_finished:
+    still = {job.id for job in so_far.jobs if job.state not in FINISHED}
+    if still - needed_elsewhere(session, study):
         raise ConflictError(f"Study {study.id} is still running.", hint="Cancel it first, or wait until it has ended.")
     note(session, who, "delete", study)
     session.delete(study)

@@ -12,7 +12,7 @@ from app.core import naming
 from models import Arm, DatasetVersion, JobKind, Split, StudyStep, TrainOn
 from models.specs import EvaluateSpec, ExplainSpec, StudySpec, TrainClassifierSpec, TrainDiffusionSpec
 from models.specs.audit import mirrors_of
-from models.specs.study import EXPLAINED_SEEDS, SIZED, explained_arms
+from models.specs.study import EXPLAINED_SEEDS, FIXED, SIZED, explained_arms
 
 DIFFUSION, SAMPLES, AUDIT = "diffusion", "samples", "audit"
 DRAWN = "drawn"  # in the cell of a step that draws or audits: the size of its set
@@ -40,6 +40,23 @@ class Planned:
     title: str
     needs: dict[str, str] = field(default_factory=dict)
     cell: dict[str, Any] = field(default_factory=dict)
+
+
+def filled_in(spec: StudySpec) -> StudySpec:
+    """The spec with every option of its jobs, so that a later release, whose defaults may be others, reads what was meant."""
+    diffusion = spec.diffusion_spec()
+    mirrors = mirrors_of(hflip=diffusion.hflip, vflip=diffusion.vflip)
+    audit = spec.audit_spec(**{"mirrors": mirrors, **spec.audit})
+    jobs = {
+        "diffusion": diffusion,
+        "sampling": spec.sample_spec(),
+        "audit": audit,
+        "classifier": spec.classifier_spec(),
+    }
+    options = {name: job.model_dump(mode="json", exclude=FIXED[name]) for name, job in jobs.items()}
+    for name in {"per_class", "counts"} - set(spec.sampling):  # as many as the real images that were learnt
+        del options["sampling"][name]
+    return spec.model_copy(update=options)
 
 
 def steps(
@@ -136,9 +153,8 @@ class _Planner:
         return Planned(self._of_size(SAMPLES, size), JobKind.SAMPLE, draft, title, needs, {DRAWN: size})
 
     def _audit(self, size: float, samples: str) -> Planned:
-        mirrors = mirrors_of(hflip=self._diffusion.hflip, vflip=self._diffusion.vflip)
         where = {"version_id": self._version.id, "dataset_id": self._version.dataset_id}
-        spec = self._spec.audit_spec(**{"mirrors": mirrors, **self._spec.audit, **where})
+        spec = filled_in(self._spec).audit_spec(**where)
         draft = spec.model_dump(mode="json", exclude={"kind", "synthetic_set_id"})
         title, needs = f"Audit of the images of {self._dataset}", {"synthetic_set_id": samples}
         return Planned(self._of_size(AUDIT, size), JobKind.AUDIT_SET, draft, title, needs, {DRAWN: size})

@@ -10,6 +10,7 @@ from app.services.rows import note
 from app.services.studies import estimating, explaining, launching
 from app.services.studies.estimating import StudyEstimate
 from app.services.studies.looking import progress
+from app.services.studies.planning import Planned
 from models import DatasetVersion, Study
 from models.specs import StudySpec
 
@@ -19,7 +20,7 @@ def reproduce(session: Session, who: Identity, study: Study) -> Study:
 
     Raises ConflictError where the study has not ended with a table, or can no longer be run as it was.
     """
-    spec, version = _as_it_was(session, who, study)
+    version, planned = _as_it_was(session, who, study)
     made = Study(
         project_id=who.project_id, version_id=version.id, created_by=who.name, spec=study.spec, reproduces_id=study.id,
         name=naming.reproduction(version.dataset.name, study_id=study.id),
@@ -27,20 +28,18 @@ def reproduce(session: Session, who: Identity, study: Study) -> Study:
     session.add(made)
     session.flush()
     note(session, who, "reproduce", study)
-    drawn = launching.drawn_sizes(session, study)
-    launching.add_steps(session, who, made, explaining.steps(session, spec, version, drawn=drawn))
+    launching.add_steps(session, who, made, planned)
     return made
 
 
 def estimate(session: Session, who: Identity, study: Study) -> StudyEstimate:
     """What reproducing it would take. Raises what reproducing it would raise."""
-    spec, version = _as_it_was(session, who, study)
-    planned = explaining.steps(session, spec, version, drawn=launching.drawn_sizes(session, study))
-    return estimating.of_steps(session, spec, version, planned, planned)
+    version, planned = _as_it_was(session, who, study)
+    return estimating.of_steps(session, StudySpec.model_validate(study.spec), version, planned, planned)
 
 
-def _as_it_was(session: Session, who: Identity, study: Study) -> tuple[StudySpec, DatasetVersion]:
-    """Its spec and its version, which under the paper's protocol is the one that was split for it."""
+def _as_it_was(session: Session, who: Identity, study: Study) -> tuple[DatasetVersion, list[Planned]]:
+    """Its version, which under the paper's protocol is the one that was split for it, and its steps."""
     if not progress(session, study).is_finished:
         raise ConflictError(
             f"Study {study.id} is still running, so there is nothing to compare with yet.",
@@ -56,11 +55,16 @@ def _as_it_was(session: Session, who: Identity, study: Study) -> tuple[StudySpec
     try:
         launching.need_an_audit(session, study)
         launching.check(session, who, spec, version)
+        planned = explaining.steps(
+            session, spec, version, drawn=launching.drawn_sizes(session, study),
+            image_ids=explaining.images_of(session, study),
+        )  # fmt: skip
+        launching.need_what_today_would_give(session, study, planned, what="reproduced")
     except StudioError as error:
         raise ConflictError(
             f"Study {study.id} can no longer be run as it was. {error.detail}", hint=error.hint
         ) from error
-    return spec, version
+    return version, planned
 
 
 def reproductions(session: Session, study: Study) -> list[Study]:

@@ -47,7 +47,7 @@ class TestTheForm:
             assert made.spec["architectures"] == ["resnet10t", "mobilenetv2_100"]
             assert made.spec["seeds"] == [0, 1, 2]
             assert made.spec["diffusion"]["image_size"] == 16
-            assert made.spec["sampling"] == {"per_class": 5}
+            assert made.spec["sampling"]["per_class"] == 5
             assert made.spec["classifier"]["pretrained"] is False
         assert web.get(answer.headers["location"]).status_code == 200
 

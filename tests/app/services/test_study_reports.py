@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app import VERSION
 from app.core.errors import NotFoundError
 from app.core.storage import Storage
-from app.services import datasets, gates
+from app.services import audits, datasets, gates
 from app.services.identity import Identity
 from app.services.studies import looking, reporting, reproducing
 from models import Audit, Checkpoint, DatasetVersion, ExplanationItem, Image, Job, JobState, Split, Study, SyntheticSet
@@ -256,6 +256,21 @@ class TestPictures:
         assert not real & tests
         assert [len(each.real) for each in report.samples.classes] == [8, 8]
         assert "evenly picked: of 6 synthetic images and 42 training images." in report.samples.note
+
+    def test_are_of_the_set_that_was_learnt_although_its_audit_was_deleted(
+        self, session: Session, who: Identity, version: DatasetVersion, storage: Storage
+    ) -> None:
+        study = answered(session, who, version, storage)
+        before = gather(session, study)
+        so_far = looking.progress(session, study)
+        found = looking.audit_of(session, so_far)
+        assert found is not None
+        audits.delete(session, who, found)
+        session.flush()
+        after = gather(session, study)
+        assert before.gate.path == after.gate.path
+        assert before.samples == after.samples
+        assert after.privacy.missing
 
     def test_of_patients_are_left_out_when_asked_and_nothing_else_changes(
         self, session: Session, who: Identity, version: DatasetVersion, storage: Storage

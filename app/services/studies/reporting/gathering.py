@@ -75,9 +75,9 @@ def _about(
 
 
 def _drawn(session: Session, so_far: Progress, audit: Audit | None) -> SyntheticSet | None:
-    """The set that the classifiers learnt: without the copies, where an audit left some out."""
+    """The set that the classifiers learnt: without the copies, where an audit left some out; None if it was deleted."""
     if audit is not None:
         return audits.learnt(session, audit)
-    step = next((each for each in so_far.steps if each.job.kind == JobKind.SAMPLE), None)
-    made = (step.job.result or {}).get("synthetic_set_id") if step is not None else None
-    return session.get(SyntheticSet, made) if made is not None else None
+    made = looking.audited(so_far) or next((each for each in so_far.steps if each.job.kind == JobKind.SAMPLE), None)
+    set_id = (made.job.result or {}).get("synthetic_set_id") if made is not None else None
+    return session.get(SyntheticSet, set_id) if set_id is not None else None

@@ -8,12 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.services.prepare import MADE
-from app.services.studies.launching import RESULTS
 from app.services.studies.looking import Progress
 from app.services.studies.looking import Step as FoundStep
 from app.services.studies.reporting.document import Record, Step
 from app.services.studies.reporting.values import Link
 from app.services.studies.reporting.words import number
+from app.services.studies.reusing import RESULTS
 from models import Audit, Base, Checkpoint, Classifier, Evaluation, Explanation, JobState, Study, SyntheticSet
 
 
