@@ -14,7 +14,7 @@ from workers.ml.explanation.differences import Groups, Tested, above_zero
 from workers.ml.metrics.families import holm
 
 LEVEL = 0.05
-LEAST_IMAGES = 4  # units in a test; with fewer a lucky draw looks like a rule
+LEAST_UNITS = 4  # images, or groups of them, in a test; with fewer a lucky draw looks like a rule
 PLACES = {"border": "on the border", "corners": "in the corners", "outside": "outside the body"}
 
 
@@ -47,8 +47,9 @@ def check_shortcut(
     tests = [_entry(each, p, classes) for each, p in zip(looked, adjusted, strict=True)]
     found = [each for each in tests if each["p_holm"] is not None and each["p_holm"] <= LEVEL]
     known = any(each["p"] is not None for each in tests)
-    is_flagged = bool(found) if known else None
-    return {"is_flagged": is_flagged, "sentence": _sentence(found, known=known, number=len(places)), "tests": tests}
+    if not known:
+        return {"is_flagged": None, "sentence": _too_few(places, groups), "tests": tests}
+    return {"is_flagged": bool(found), "sentence": _sentence(found), "tests": tests}
 
 
 def _looks(
@@ -56,16 +57,22 @@ def _looks(
 ) -> Iterator[Looked]:
     for taken_for in (None, *np.unique(predicted).tolist()):
         for place in PLACES:
-            known = [
-                k for k, each in enumerate(places)
-                if (each[place] or {}).get("positive") is not None and taken_for in (None, predicted[k])
-            ]  # fmt: skip
-            mine = None if groups is None else groups[known]
-            if len(known if mine is None else set(mine.tolist())) < LEAST_IMAGES:
+            known = [k for k in _measured(places, place) if taken_for in (None, predicted[k])]
+            if _num_units(known, groups) < LEAST_UNITS:
                 continue
+            mine = None if groups is None else groups[known]
             shares, areas = (np.array([places[k][place][name] for k in known]) for name in ("positive", "area"))
             tested = above_zero(differences=shares - areas, groups=mine, confidence=confidence)
             yield Looked(place, taken_for, float(shares.mean()), float(areas.mean()), tested)
+
+
+def _measured(places: Sequence[Mapping[str, Any]], place: str) -> list[int]:
+    """Images of which a share of the weight at this place is known."""
+    return [k for k, each in enumerate(places) if (each[place] or {}).get("positive") is not None]
+
+
+def _num_units(images: Sequence[int], groups: Groups | None) -> int:
+    return len(images) if groups is None else len(set(groups[list(images)].tolist()))
 
 
 def _entry(each: Looked, p_holm: float | None, classes: Sequence[str]) -> dict[str, Any]:
@@ -76,9 +83,19 @@ def _entry(each: Looked, p_holm: float | None, classes: Sequence[str]) -> dict[s
     }  # fmt: skip
 
 
-def _sentence(found: Sequence[Mapping[str, Any]], *, known: bool, number: int) -> str:
-    if not known:
-        return f"Too few images to tell: {number} explained, at least {LEAST_IMAGES} are needed."
+def _too_few(places: Sequence[Mapping[str, Any]], groups: Groups | None) -> str:
+    """Of the place that was measured in most units; they are groups where there are groups."""
+    best = max((_measured(places, place) for place in PLACES), key=lambda images: _num_units(images, groups))
+    told = f"{len(best)} image{'' if len(best) == 1 else 's'}"
+    if groups is not None:
+        units = _num_units(best, groups)
+        told += f" of {units} patient{' or group' if units == 1 else 's or groups'}"
+    if len(best) < len(places):
+        told += f" with weight to compare, among {len(places)} explained"
+    return f"Too few images to tell: {told}; at least {LEAST_UNITS} are needed."
+
+
+def _sentence(found: Sequence[Mapping[str, Any]]) -> str:
     if not found:
         return "No more weight on the border, in the corners or outside the body than chance would put there."
     worst = max(found, key=lambda each: each["share"] - each["area"])

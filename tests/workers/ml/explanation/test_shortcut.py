@@ -74,4 +74,18 @@ def test_too_few_images_or_patients_tell_nothing():
     assert check(rows[:3], [1] * 3)["is_flagged"] is None
     found = check(rows, [1] * 6, groups=np.array([0, 0, 0, 1, 1, 2]))
     assert (found["is_flagged"], found["tests"]) == (None, [])
-    assert "Too few images" in found["sentence"]
+
+
+def test_it_is_said_of_how_many_patients_too_few_images_are():
+    rng = np.random.default_rng(2)
+    rows = [places(marked(rng)) for _ in range(16)]
+    said = check(rows, [1] * 16, groups=np.arange(16) % 3)["sentence"]
+    assert said == "Too few images to tell: 16 images of 3 patients or groups; at least 4 are needed."
+    assert check(rows[:3], [1] * 3)["sentence"] == "Too few images to tell: 3 images; at least 4 are needed."
+
+
+def test_images_without_weight_to_compare_are_not_counted():
+    rng = np.random.default_rng(2)
+    empty = {name: {"area": 0.3, "positive": None} for name in ("border", "corners")} | {"outside": None}
+    said = check([places(marked(rng)), *[empty] * 7], [1] * 8)["sentence"]
+    assert said == ("Too few images to tell: 1 image with weight to compare, among 8 explained; at least 4 are needed.")
