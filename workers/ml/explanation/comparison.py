@@ -19,7 +19,8 @@ METHOD = (
     "It holds for other images like these, not for other seeds of the training."
 )
 OF_OVERLAP = (
-    "Overlap between the arms minus the mean overlap of two seeds within an arm, by image; interval and p as in the table. "
+    "Overlap between the arms minus the mean overlap of two seeds within an arm, by image, all for the class that the first "
+    "arm's classifier predicts; interval and p as in the table. "
     "Below 0, the arms look at other places than training with another seed alone would bring about."
 )
 
@@ -69,7 +70,7 @@ def compare_explanations(
         "correlation": Spearman's, of all weights for that class, or None,
         "deletion_auc": {arm: float}, "insertion_auc": {arm: float},
         "stability": {arm: overlap over LIME's own seeds, or None},
-        "seed_overlap": {arm: overlap of the classifiers of two seeds, or None},
+        "seed_overlap": {arm: overlap of the classifiers of two seeds, for the same class, or None},
         "border": {arm: {area, positive, absolute}}, "corners": the same, "outside": {arm: the same, or None},
         "outside_reason": why outside is None, else ""
       }],
@@ -95,16 +96,20 @@ def compare_explanations(
 
 
 def _between(subject: Subject, arms: tuple[str, str], top_k: int) -> Agreement:
-    first, second = (subject.arms[arm] for arm in arms)
-    label = first.predicted
-    return agreement(first=first.of_class(label), second=second.of_class(label), top_k=top_k)
+    label = _compared_class(subject, arms)
+    first, second = (subject.arms[arm].of_class(label) for arm in arms)
+    return agreement(first=first, second=second, top_k=top_k)
 
 
-def _seed_overlap(subject: Subject, arm: str, top_k: int) -> float | None:
-    """Of the classifiers of two seeds, for the class that the first predicts."""
+def _compared_class(subject: Subject, arms: tuple[str, str]) -> int:
+    """Every overlap of an image is for one class, between arms and between seeds: else they could not be held against each other."""
+    return subject.arms[arms[0]].predicted
+
+
+def _seed_overlap(subject: Subject, arm: str, label: int, top_k: int) -> float | None:
+    """Of the classifiers of two seeds, for one class."""
     if arm not in subject.again:
         return None
-    label = subject.arms[arm].predicted
     first, second = (explained.of_class(label) for explained in (subject.arms[arm], subject.again[arm]))
     return agreement(first=first, second=second, top_k=top_k).overlap
 
@@ -113,13 +118,14 @@ def _image(subject: Subject, arms: tuple[str, str], found: Agreement, top_k: int
     def of_each(read: Callable[[ExplainedImage], Any]) -> dict[str, Any]:
         return {arm: read(subject.arms[arm]) for arm in arms}
 
+    label = _compared_class(subject, arms)
     return {
         "image_id": subject.image_id, "label": subject.label, "items": of_each(lambda each: each.item_id),
         "predicted": of_each(lambda each: each.predicted), "probability": of_each(lambda each: each.probability),
         "overlap": found.overlap, "correlation": found.correlation,
         "deletion_auc": of_each(lambda each: each.deletion_auc), "insertion_auc": of_each(lambda each: each.insertion_auc),
         "stability": of_each(lambda each: each.stability),
-        "seed_overlap": {arm: _seed_overlap(subject, arm, top_k) for arm in arms},
+        "seed_overlap": {arm: _seed_overlap(subject, arm, label, top_k) for arm in arms},
         "border": of_each(lambda each: each.places["border"]), "corners": of_each(lambda each: each.places["corners"]),
         "outside": of_each(lambda each: each.places["outside"]), "outside_reason": subject.arms[arms[0]].places["reason"],
     }  # fmt: skip

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,23 @@ def test_images_of_one_patient_count_once():
 
 def test_overlap_is_for_the_class_that_the_first_arm_predicts():
     assert compare(subjects(predicted=0))["images"][0]["overlap"] == pytest.approx(2 / 4)
+
+
+def test_overlap_of_two_seeds_is_for_the_same_class_as_that_of_the_arms():
+    # two seeds of the second arm agree on class 1, which the first arm predicts, and on nothing of class 0, its own prediction
+    def one(top_of_zero: list[int]) -> ExplainedImage:
+        of_zero = {segment: float(segment in top_of_zero) for segment in range(16)}
+        made = explained(1, [1, 2, 3], predicted=0)
+        return replace(made, weights=[of_zero, made.weights[1]])
+
+    first = {ARMS[0]: explained(0, [0, 1, 2]), ARMS[1]: one([8, 9, 10])}
+    again = {ARMS[0]: explained(0, [0, 1, 2]), ARMS[1]: one([4, 5, 6])}
+    image = compare([Subject(100, 1, first, again)])["images"][0]
+    assert image["seed_overlap"] == {"real_equal": 1.0, "synthetic": 1.0}
+    swapped = compare_explanations(
+        subjects=[Subject(100, 1, first, again)], arms=(ARMS[1], ARMS[0]), classes=["a", "b"], groups=None, top_k=3
+    )
+    assert swapped["images"][0]["seed_overlap"] == {"synthetic": 0.0, "real_equal": 1.0}
 
 
 def test_agreement_of_the_arms_is_held_against_that_of_two_seeds():
