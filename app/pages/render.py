@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse
 
 from app.pages import words
 from app.services.studies.reporting.rendering import figure, p
+from app.services.studies.reporting.words import p_value
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "static"
@@ -57,7 +58,7 @@ def make_environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.do"],
     )  # fmt: skip
     environment.globals |= {"static": static_url, "with_query": with_query, "now": lambda: dt.datetime.now(dt.UTC)}
-    environment.filters |= words.FILTERS | {"figure": figure, "p": p}
+    environment.filters |= words.FILTERS | {"figure": figure, "p": p, "p_value": p_value}
     return environment
 
 

@@ -43,6 +43,16 @@ def test_the_network_that_looks_at_the_edge_is_marked(web: Any, who: Identity) -
     assert "<strong>Real, equal budget:</strong> No more weight on the border" in shown
 
 
+def test_a_small_p_of_the_overlap_is_not_shown_as_0(web: Any, who: Identity) -> None:
+    study_id = study(web, who)
+    with web.app.state.database.write() as session:
+        row = session.get_one(Study, study_id)
+        told = row.answer["explanations"]
+        agreement = {**told["agreement"], "difference": -0.4, "low": -0.5, "high": -0.3, "p": 0.00006}
+        row.answer = {**row.answer, "explanations": {**told, "agreement": agreement}}
+    assert "[-0.500, -0.300]</span>, p &lt; 0.001." in web.get(f"/studies/{study_id}").text
+
+
 def test_an_explanation_deleted_since_leaves_its_figures(web: Any, who: Identity) -> None:
     study_id = study(web, who)
     with web.app.state.database.write() as session:
