@@ -39,10 +39,12 @@ def _summary(compared: Sequence[Compared]) -> list[str]:
     """Two sentences over all networks and sizes."""
     worse = sum(_is_shown(row) and (_difference(row) or 0) < 0 for _, row, _ in compared)
     better = sum(_is_shown(row) and (_difference(row) or 0) > 0 for _, row, _ in compared)
-    alike = len(compared) - worse - better
+    untested = sum(_p_holm(row) is None for _, row, _ in compared)
+    alike = len(compared) - worse - better - untested
     parts = [
         *([f"significantly worse in {worse}"] if worse else []),
         *([f"significantly better in {better}"] if better else []),
+        *([f"not testable in {untested}"] if untested else []),
         *([f"not significantly different in {alike}, which does not show that they are equal"] if alike else []),
     ]
     references = listed([f"“{name}”" for name in dict.fromkeys(ARMS[Arm(base["arm"])][0] for _, _, base in compared)])
@@ -64,7 +66,7 @@ def _summary(compared: Sequence[Compared]) -> list[str]:
 def _sentence(network: str, row: Mapping[str, Any], base: Mapping[str, Any]) -> str:
     mine, real = row["mean"][MAIN], base["mean"][MAIN]
     against = row["against_reference"]
-    difference, p = against["difference"][MAIN], against["p_holm"]
+    difference, p = against["difference"][MAIN], _p_holm(row)
     size = "" if row["size"] == 1 else f" at size {row['size']:g}"
     ratio = _ratio(row, base)
     share = "" if ratio is None else f", {100 * ratio:.0f} % of the reference"
@@ -90,5 +92,11 @@ def _difference(row: Mapping[str, Any]) -> float | None:
 
 
 def _is_shown(row: Mapping[str, Any]) -> bool:
-    p = row["against_reference"]["p_holm"]
+    p = _p_holm(row)
     return p is not None and p < ALPHA
+
+
+def _p_holm(row: Mapping[str, Any]) -> float | None:
+    """None where no test could be made, as with test images of one patient."""
+    p: float | None = row["against_reference"]["p_holm"]
+    return p
