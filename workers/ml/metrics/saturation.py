@@ -1,7 +1,8 @@
 """From which size of the synthetic set on more of it no longer helps.
 
 The saturation point is the smallest size whose balanced accuracy, as the mean over seeds, lies at most `margin` below
-that of the best size. Whether the test images show this or merely do not contradict it is told by the interval of the shortfall.
+that of the best size. Which size is best was read off the same images, so the test images show that more does not help only if
+the paired interval of every larger size minus this one stays within the margin.
 """
 
 from collections.abc import Mapping
@@ -32,8 +33,8 @@ def saturation(
     arms: by size, in any unit, all tested on the same images. margin: of balanced accuracy, 0 to 1.
 
     Keys: state: `saturated`, `rises` (only the largest size comes near the best: larger ones may be better still) or
-    `too_few` (under LEAST_SIZES); size: the point, else null; shown: whether the shortfall's interval stays within the
-    margin, null without a point; best: the size of the highest value, the smallest of equals; margin; sentence; points, by rising
+    `too_few` (under LEAST_SIZES); size: the point, else null; shown: whether the interval of each
+    larger size minus the point stays within the margin, null without a point; best: the size of the highest value, the smallest of equals; margin; sentence; points, by rising
     size: [{size, per_seed, value, low, high, shortfall: {value, low, high}}], shortfall being the best size's value minus this one's.
 
     Raises ValueError for arrays that do not fit, no sizes, or a margin outside 0 to 1.
@@ -56,7 +57,7 @@ def saturation(
     best = max(sizes, key=lambda size: float(np.mean(found[size].per_seed[METRIC])))
     shortfalls = [difference(found[best], found[size], METRIC, confidence=confidence) for size in sizes]
     points = [_point(size, found[size], under, confidence) for size, under in zip(sizes, shortfalls, strict=True)]
-    verdict = _verdict(points, shortfalls, about, best=best, margin=margin)
+    verdict = _verdict(found, shortfalls, about, margin=margin)
     return {**about, "margin": margin, "best": best, "points": points, **verdict}
 
 
@@ -68,29 +69,43 @@ def _point(size: float, found: Resampled, shortfall: Difference, confidence: flo
     }  # fmt: skip
 
 
-def _verdict(
-    points: list[Report], shortfalls: list[Difference], about: Report, *, best: float, margin: float
-) -> Report:
+def _verdict(found: Mapping[float, Resampled], shortfalls: list[Difference], about: Report, *, margin: float) -> Report:
+    """found: by rising size, with the shortfall of each."""
     none: Report = {"size": None, "shown": None}
-    if len(points) < LEAST_SIZES:
-        says = f"A saturation point needs {LEAST_SIZES} sizes; there are {len(points)}."
+    sizes = list(found)
+    if len(sizes) < LEAST_SIZES:
+        says = f"A saturation point needs {LEAST_SIZES} sizes; there are {len(sizes)}."
         return {**none, "state": "too_few", "sentence": says}
     place = next(place for place, shortfall in enumerate(shortfalls) if shortfall.value <= margin + TINY)
-    size, shortfall = points[place]["size"], shortfalls[place]
-    if place == len(points) - 1:
+    size, *larger = sizes[place:]
+    if not larger:
         says = f"The curve still rises: no smaller size comes within {margin:g} of size {size:g}, the largest."
         return {**none, "state": "rises", "sentence": says}
-    shown = bool(shortfall.same or size == best or shortfall.high <= margin)
-    says = _sentence(size, shortfall, about, margin=margin, shown=shown)
-    return {"size": size, "shown": shown, "state": "saturated", "sentence": says}
+    gains = {each: difference(found[each], found[size], METRIC, confidence=about["confidence"]) for each in larger}
+    doubtful = {each: gain for each, gain in gains.items() if not (gain.same or gain.high <= margin)}
+    says = f"{_point_in_words(size, shortfalls[place], about, margin=margin)} {_shown_in_words(doubtful, about, margin=margin)}"
+    return {"size": size, "shown": not doubtful, "state": "saturated", "sentence": says}
 
 
-def _sentence(size: float, shortfall: Difference, about: Report, *, margin: float, shown: bool) -> str:
+def _point_in_words(size: float, shortfall: Difference, about: Report, *, margin: float) -> str:
     interval = ""
     if not np.isnan(shortfall.high):
         interval = f", {percent(about)} interval {shortfall.low:.3f} to {shortfall.high:.3f} from paired resamples of {units(about)}"
-    says = "show" if shown else "do not show"
     return (
         f"Size {size:g} is the smallest whose mean balanced accuracy over seeds lies at most {margin:g} below that of the best "
-        f"size: {shortfall.value:.3f} below{interval}. The test images {says} that it is no more than {margin:g}."
+        f"size: {shortfall.value:.3f} below{interval}."
+    )
+
+
+def _shown_in_words(doubtful: Mapping[float, Difference], about: Report, *, margin: float) -> str:
+    """doubtful: larger sizes minus the point, of which a gain above the margin cannot be ruled out."""
+    said = f"that no larger size is better than it by more than {margin:g}"
+    if not doubtful:
+        return f"The test images show {said}."
+    each, gain = max(doubtful.items(), key=lambda pair: np.nan_to_num(pair[1].high, nan=-np.inf))
+    if np.isnan(gain.high):
+        return f"The test images do not show {said}: there is no interval."
+    return (
+        f"The test images do not show {said}: size {each:g} may be better by up to {gain.high:.3f} "
+        f"({percent(about)} interval, paired)."
     )

@@ -38,7 +38,40 @@ def test_says_whether_the_test_images_show_it():
         "Size 1 is the smallest whose mean balanced accuracy over seeds lies at most 0.01 below that of the best size: 0.010 "
         "below, 95 % interval -"
     )
-    assert strict["sentence"].endswith("The test images do not show that it is no more than 0.01.")
+    upper = strict["points"][0]["shortfall"]["high"]  # of sizes 2 and 4 alike
+    assert strict["sentence"].endswith(
+        f"The test images do not show that no larger size is better than it by more than 0.01: size 2 may be better by up to {upper:.3f} "
+        "(95 % interval, paired)."
+    )
+    assert loose["sentence"].endswith("The test images show that no larger size is better than it by more than 0.05.")
+
+
+def other_wrong(count):
+    """An arm that gets other images wrong than `wrong` does: the last ones."""
+    return arm(np.where(np.arange(200) >= 200 - count, 1 - LABELS, LABELS))
+
+
+def test_the_best_size_is_not_shown_by_being_the_best():
+    # size 1 has one wrong image fewer than 2 and 4, and other ones: they may as well be better by far
+    report = point({1: wrong(20), 2: other_wrong(21), 4: other_wrong(21)})
+    assert (report["size"], report["best"], report["shown"]) == (1, 1, False)
+    assert report["points"][0]["shortfall"] == {"value": 0, "low": None, "high": None}
+    assert "size 2 may be better by up to 0.0" in report["sentence"]
+
+
+def test_every_larger_size_has_to_stay_within_the_margin():
+    # the best is 2, of which the shortfall is sure; 4 errs on other images and may be better
+    arms = {1: wrong(20), 2: wrong(20), 4: other_wrong(20)}
+    report = point(arms)
+    assert (report["size"], report["best"], report["shown"]) == (1, 1, False)
+    assert "size 4 may be better" in report["sentence"]
+    assert point({**arms, 4: wrong(24)})["shown"] is True
+
+
+def test_smaller_sizes_need_not_be_ruled_out():
+    # size 1 errs on other images and may be better; the point is 2, and larger ones are worse for sure
+    report = point({1: other_wrong(24), 2: wrong(20), 4: wrong(30)})
+    assert (report["size"], report["shown"]) == (2, True)
 
 
 def test_it_is_the_mean_over_seeds_that_counts():
@@ -73,6 +106,7 @@ def test_two_sizes_are_too_few():
 def test_one_group_has_a_point_that_is_not_shown():
     report = point({1: wrong(22), 2: wrong(20), 4: wrong(20)}, groups=np.zeros(200, dtype=np.int64))
     assert (report["size"], report["shown"]) == (1, False)
+    assert report["sentence"].endswith("by more than 0.01: there is no interval.")
     json.dumps(report, allow_nan=False)
 
 
