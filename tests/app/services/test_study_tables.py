@@ -5,8 +5,13 @@ import csv
 import io
 from typing import Any
 
+import numpy as np
+
+from app.services.studies.reporting.against import methods_of
 from app.services.studies.tables import as_csv, as_latex
 from models import Study
+from tests.workers.ml.metrics.arms_data import arm
+from workers.ml.metrics.paired import mcnemar
 
 
 def study(**row: Any) -> Study:
@@ -27,6 +32,7 @@ def study(**row: Any) -> Study:
     )
 
 
+LABELS = np.array([0, 0, 1, 1] * 2)
 COMPARED: dict[str, Any] = {
     "mean": {
         "balanced_accuracy": {"value": 0.5, "low": 0.4, "high": 0.61239, "per_seed": [0.5]},
@@ -51,7 +57,7 @@ def test_csv_has_every_figure_whole() -> None:
     }  # fmt: skip
 
 
-def test_mcnemar_of_single_images_stands_where_no_patient_is_known() -> None:
+def test_mcnemar_of_single_images_stands_where_there_are_no_groups() -> None:
     told = copy.deepcopy(COMPARED)
     told["against_reference"]["mcnemar"]["by_group"] = None
     assert next(csv.DictReader(io.StringIO(as_csv(study(**told)))))["mcnemar_p"] == "0.2"
@@ -73,3 +79,14 @@ def test_what_is_not_known_is_left_empty() -> None:
     ]  # fmt: skip
     assert as_latex(study()).splitlines()[4].endswith(r"& 1 & 40 & -- & -- & -- \\")
     assert len(as_csv(Study(answer=None)).splitlines()) == 1
+
+
+def test_the_methods_say_what_mcnemar_counts_and_which_p_is_shown() -> None:
+    first, second = (arm(np.roll(LABELS, shift)) for shift in (1, 2))
+    told = [mcnemar(first=first, second=second, labels=LABELS, groups=groups) for groups in (None, np.arange(8) // 2)]
+    single, grouped = (methods_of({"rows": [{"against_reference": {"mcnemar": each}}]}, "") for each in told)
+    assert single == [told[0]["method"], "The table shows McNemar's exact p."]
+    assert grouped == [
+        told[1]["method"], told[1]["note"], f"The table shows McNemar's p by group. {told[1]['by_group']['method']}",
+    ]  # fmt: skip
+    assert "classes of highest mean probability over seeds" in grouped[0]

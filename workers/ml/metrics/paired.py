@@ -13,7 +13,7 @@ from workers.ml.metrics.resampling import group_indices
 from workers.ml.metrics.weighted import METRICS
 
 SAME = "The difference is the same in every resample: there is no spread to take an interval from."
-DEPENDENT = "McNemar's p takes the images as independent, which images of one patient are not: use the p by group, which is adjusted."
+DEPENDENT = "McNemar's p takes the images as independent, which images of one group (of one patient where known, copies and look-alikes) are not: use the p by group, which is adjusted."
 BY_GROUP = "Chi-square with one degree of freedom of the groups' differences (Obuchowski 1998, in the form of Yang, Sun and Hardin 2010)."
 
 
@@ -85,7 +85,7 @@ def mcnemar(*, first: ArmPredictions, second: ArmPredictions, labels: Labels, gr
 
     Keys: both_right, first_only, second_only, both_wrong: images; p: exact and two-sided (binomial); p_mid: its mid-p
     (Fagerland, Lydersen and Laake 2013, doi:10.1186/1471-2288-13-91); method; with groups also `note` and by_group:
-    {statistic, p, method} adjusted for images of one patient, null with a `reason`. Raises ValueError for arrays that do not fit.
+    {statistic, p, method} adjusted for images of one group, null with a `reason`. Raises ValueError for arrays that do not fit.
     """
     same_classes(first, second)
     right, other = _right(first, labels), _right(second, labels)
