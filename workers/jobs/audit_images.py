@@ -17,6 +17,7 @@ from models.specs import AuditSpec
 from workers.context import JobContext
 from workers.jobs.arrays import LabelledImages, Source, load_images, real_sources, synthetic_sources
 from workers.jobs.evaluate import group_numbers
+from workers.jobs.known import trainings_of
 from workers.jobs.subsets import share_by_groups
 from workers.ml.images import Uint8Images
 from workers.ml.privacy.audit import RealImages
@@ -105,20 +106,18 @@ def learnt_by(session: Session, last: Checkpoint) -> tuple[list[Source], list[st
     """What the checkpoint's training has learnt, and before it those that it went on from; each picture once."""
     found: dict[str, Source] = {}
     notes: list[str] = []
-    checkpoint: Checkpoint | None = last
-    while checkpoint is not None:
+    trainings = trainings_of(session, last)
+    for checkpoint in trainings.checkpoints:
         if checkpoint.version_id is None:
             notes.append(f"Training went on from checkpoint {checkpoint.id}, whose images are not here.")
             break
         sources = real_sources(session, version_id=checkpoint.version_id, split=Split.TRAIN)
         for source in share_by_groups(sources, float(checkpoint.spec.get("train_share", 1))):
             found.setdefault(source.key, source)
-        start = checkpoint.spec.get("init_checkpoint_id")
-        checkpoint = session.get(Checkpoint, start) if start is not None else None
-        if start is not None and checkpoint is None:
-            notes.append(
-                f"Training went on from checkpoint {start}, which was deleted: what it learnt is not searched."
-            )
+    if trainings.deleted is not None:
+        notes.append(
+            f"Training went on from checkpoint {trainings.deleted}, which was deleted: what it learnt is not searched."
+        )
     return list(found.values()), notes
 
 

@@ -1,22 +1,48 @@
-"""Does a classifier know the images that it is tested on, and who has looked at the test images."""
+"""Does a classifier know the images that it is tested on, what networks have learnt, and who has looked at the test images."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
 from app.core import known, versions
 from app.core.errors import ConflictError
-from models import Classifier, DatasetVersion, Job, Opening, OpeningKind, Split, SyntheticSet
+from models import Checkpoint, Classifier, DatasetVersion, Job, Opening, OpeningKind, Split, SyntheticSet
 from models.specs import EvaluateSpec
 
 
+class Trainings(NamedTuple):
+    """A diffusion network and those that its training went on from, last first. deleted: the id of one that is gone, and ends them."""
+
+    checkpoints: list[Checkpoint]
+    deleted: int | None
+
+
+def trainings_of(session: Session, last: Checkpoint) -> Trainings:
+    """A checkpoint whose images are not here, as one that came with the studio, is the first: its ids are not of this studio."""
+    found = [last]
+    while found[-1].version_id is not None:
+        start = found[-1].spec.get("init_checkpoint_id")
+        before = session.get(Checkpoint, start) if start is not None else None
+        if before is None:
+            return Trainings(found, start)
+        found.append(before)
+    return Trainings(found, None)
+
+
 def known_to_training(session: Session, spec: EvaluateSpec) -> dict[str, int]:
-    """Tested images that training or the choice of the best epoch has seen, as `known.known_to_training` counts them."""
+    """Tested images that training or the choice of the best epoch has seen, as `known.known_to_training` counts them.
+
+    Training is the classifier's and, where it learnt from a synthetic set, that of the network that drew it and of all networks that
+    this one went on from. What a deleted one had learnt cannot be told.
+    """
     classifier = session.get_one(Classifier, spec.classifier_id)
     learnt = {classifier.version_id}
     if classifier.synthetic_set_id is not None:
         source = session.get_one(SyntheticSet, classifier.synthetic_set_id)
-        learnt |= {source.version_id} if source.version_id is not None else set()
+        network = session.get_one(Checkpoint, source.checkpoint_id)
+        versions_of = [source.version_id, *(each.version_id for each in trainings_of(session, network).checkpoints)]
+        learnt |= {each for each in versions_of if each is not None}
     assert spec.version_id is not None, "prepare() fills it in"
     version = session.get_one(DatasetVersion, spec.version_id)
     if (
