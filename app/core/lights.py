@@ -154,11 +154,17 @@ def _flagged(spaces: Mapping[str, Any]) -> Light:
     flagged = "is flagged as a copy" if rate["count"] == 1 else "are flagged as copies"
     said = (
         f"{rate['count']:,} of {rate['n']:,} images {flagged} ({name}; at most {100 * rate['high']:.1f} % with 95 % confidence), "
-        f"against {floor['count']:,} of {floor['n']:,} unseen real ones"
+        f"against {floor['count']:,} of {floor['n']:,} unseen real ones{_groups_of(floor)}"
     )
     if above:
         return _light("copies", RED, f"{said}: significantly more.")
     return _light("copies", GREEN, f"{said}: not significantly more.")
+
+
+def _groups_of(floor: Mapping[str, Any]) -> str:
+    """The test takes images as independent: of how many groups they are stands beside it, where groups are known."""
+    number = floor.get("num_groups")
+    return "" if number is None else f" (of {number:,} {'patient or group' if number == 1 else 'patients or groups'})"
 
 
 def _membership(report: Mapping[str, Any] | None) -> Light:

@@ -81,6 +81,12 @@ class TestCopies:
             "against 1 of 200 unseen real ones: significantly more."
         )
 
+    def test_say_of_how_many_groups_the_unseen_images_are(self) -> None:
+        audited = report()
+        audited["privacy"]["spaces"]["pixels"]["copies"]["floor"] |= {"num_groups": 31, "num_groups_flagged": 1}
+        said = found(report=audited)["copies"]["sentence"]
+        assert "against 1 of 200 unseen real ones (of 31 patients or groups): not significantly more." in said
+
     def test_left_out_by_a_search_that_could_not_be_tested_tell_nothing_of_the_rest(self) -> None:
         audited = report()
         copies = audited["privacy"]["spaces"]["pixels"]["copies"]

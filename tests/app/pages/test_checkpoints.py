@@ -109,7 +109,11 @@ class TestATrainingThatStoppedOnCopies:
         assert "50 %, 32 to 68 %" in page
         assert "1.5e-09" in page
         assert "nothing to see" in page
-        assert "of these 1 of 340 do" in page
+        assert "of these 1 of 340 do. Images count as independent." in page
+        with database.write() as session:
+            grouped = {**COPY_WATCH, "floor": {**COPY_WATCH["floor"], "num_groups": 52, "num_groups_flagged": 1}}
+            session.get_one(Checkpoint, checkpoint.id).copy_watch = grouped
+        assert "of these 1 of 340, of 52 patients or groups, do." in web.get(f"/checkpoints/{checkpoint.id}").text
 
     def test_shows_no_preview_of_a_later_network(self, web: Any, database: Database, checkpoint: Checkpoint) -> None:
         with database.write() as session:

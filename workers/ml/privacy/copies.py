@@ -51,7 +51,7 @@ def find_copies(
     counted = np.flatnonzero(~held_out.is_blank if known is None else ~held_out.is_blank & ~known)
     reference = held_out.of(counted)
     calibration = calibrate(held_out=reference, level=level)
-    own_groups = counted if groups is None else groups[counted]
+    own_groups = None if groups is None else groups[counted]
     return Copies(
         neighbours=synthetic,
         scores=-statistic(calibration=calibration, neighbours=synthetic),
@@ -64,13 +64,21 @@ def find_copies(
     )
 
 
-def floor_of(*, reference: Neighbours, groups: Indices, level: float, seed: int) -> Report:
-    """The rate at which held-out images are flagged, cross-fitted; n is 0, with a reason, where they are too few for that."""
+def floor_of(*, reference: Neighbours, groups: Indices | None, level: float, seed: int) -> Report:
+    """The rate at which held-out images are flagged, cross-fitted; n is 0, with a reason, where they are too few for that.
+
+    The interval takes images as independent. With groups, num_groups and num_groups_flagged say of how many the images and the
+    flagged ones are.
+    """
+    own = np.arange(len(reference.is_blank)) if groups is None else groups
     try:
-        flags = cross_fitted(held_out=reference, groups=groups, level=level, seed=seed)
+        flags = cross_fitted(held_out=reference, groups=own, level=level, seed=seed)
     except TooFewHeldOutError as error:
         return {**nothing(f"The threshold cannot be tested on images that did not set it. {error}"), "n": 0, "count": 0}
-    return rate(count=int(flags.sum()), total=len(flags), confidence=CONFIDENCE)
+    found = rate(count=int(flags.sum()), total=len(flags), confidence=CONFIDENCE)
+    if groups is None:
+        return found
+    return {**found, "num_groups": len(np.unique(groups)), "num_groups_flagged": len(np.unique(groups[flags]))}
 
 
 def copies_report(*, copies: Copies, labels: Indices | None, num_worst: int) -> Report:
@@ -116,7 +124,7 @@ def _ranked(scores: Floats) -> Indices:
 
 
 def above_floor(result: Report, floor: Report) -> Report:
-    """Fisher's exact test, one-sided: more synthetic than held-out real images are flagged."""
+    """Fisher's exact test, one-sided: more synthetic than held-out real images are flagged. It takes images as independent."""
     from scipy.stats import fisher_exact
 
     if not result["n"] or not floor["n"]:
@@ -148,6 +156,20 @@ def _threshold_report(copies: Copies) -> Report:
         "method": (
             f"A score above {-fit.threshold:.1f} (95 % interval {-fit.high:.1f} to {-fit.low:.1f}) is expected of {fit.level:.1%} of real images that "
             f"nobody trained on: the exponential tail of the nearest {fit.num_tail} of {fit.num_held_out} held-out images, continued; the nearest {fit.num_censored} "
-            f"count only as beyond, {fit.num_left_out} that look like leaks were left out. Counting alone, without a law for the tail, so many images prove no more than that at most {proven:.1%} are flagged."
+            f"count only as beyond, {fit.num_left_out} that look like leaks were left out. Counting alone, without a law for the tail, so many images prove no more than that at most {proven:.1%} are flagged.{_independence(copies.floor)}"
         ),
     }  # fmt: skip
+
+
+def _independence(floor: Report) -> str:
+    """What interval and test of the floor take for granted, and of how many groups its images really are."""
+    if not floor["n"]:
+        return ""
+    said = f" The floor ({floor['count']} of {floor['n']} held-out images) and Fisher's test against it count images as independent"
+    if "num_groups" not in floor:
+        return f"{said}; no patients and no look-alikes are known among them."
+    flagged = f", the flagged ones of {floor['num_groups_flagged']}" if floor["count"] else ""
+    return (
+        f"{said}; they are of {floor['num_groups']} patients or groups{flagged}. Images of one group resemble each other, so "
+        "the floor's interval may be too narrow and p too small or too large."
+    )

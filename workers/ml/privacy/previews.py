@@ -40,7 +40,7 @@ def copy_gauge(
     gallery = pixel_gallery(images_uint8=train_uint8, clusters=train_clusters)
     found = nearest_in_pixels(gallery=gallery, images_uint8=held_out_uint8, mirrors=mirrors, own=None)
     counted = np.flatnonzero(~found.is_blank if known is None else ~found.is_blank & ~known)
-    reference, own_groups = found.of(counted), counted if groups is None else groups[counted]
+    reference, own_groups = found.of(counted), None if groups is None else groups[counted]
     calibration = calibrate(held_out=reference, level=level)
     floor = floor_of(reference=reference, groups=own_groups, level=level, seed=seed)
     if not floor["n"]:

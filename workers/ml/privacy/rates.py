@@ -4,7 +4,11 @@ from workers.ml.metrics.reports import Report
 
 
 def clopper_pearson(*, count: int, total: int, confidence: float) -> tuple[float, float]:
-    """The exact interval of a share (Clopper and Pearson 1934): never narrower than it claims. total >= 1."""
+    """The exact interval of a share (Clopper and Pearson 1934). total >= 1.
+
+    Of images that are independent it is never narrower than it claims; of images of which several are of one patient, or look alike,
+    it may be too narrow.
+    """
     from scipy.stats import beta
 
     tail = (1 - confidence) / 2

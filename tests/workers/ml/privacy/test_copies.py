@@ -86,6 +86,25 @@ def test_a_leak_among_the_held_out_images_is_named_and_does_not_hide_copies():
     assert written["floor"]["count"] == 2
 
 
+def test_it_is_said_of_how_many_groups_the_held_out_images_are():
+    held_out = search(np.concatenate([TRAIN[50:52], pictures(118, seed=1)]))  # the first two are flagged
+    written = report(find(held_out=held_out, groups=np.arange(120) // 2))
+    assert (written["floor"]["num_groups"], written["floor"]["num_groups_flagged"]) == (60, 1)
+    assert (
+        "The floor (2 of 120 held-out images) and Fisher's test against it count images as independent; they are of 60 patients or groups, the flagged ones of 1."
+        in written["threshold"]["method"]
+    )
+    single = report(find())
+    assert "num_groups" not in single["floor"]
+    assert single["threshold"]["method"].endswith("no patients and no look-alikes are known among them.")
+
+
+def test_the_test_against_the_floor_does_not_depend_on_groups():
+    with_groups, without = (report(find(groups=groups)) for groups in (np.arange(120), None))
+    assert with_groups["above_floor"] == without["above_floor"]
+    assert with_groups["floor"]["count"] == without["floor"]["count"]
+
+
 def test_known_look_alikes_take_no_part():
     known = np.arange(120) < 2
     found = find(held_out=search(np.concatenate([TRAIN[50:52], pictures(118, seed=1)])), known=known)
