@@ -48,7 +48,8 @@ class LabelledImages(NamedTuple):
 
 
 def real_sources(session: Session, *, version_id: int, split: Split | None) -> list[Source]:
-    """The images of one split, of all if it is None, by id."""
+    """The images of one split, of all if it is None, by id. A group joins images of one patient, copies and look-alikes, so one that has a
+    group may be of a patient whom nobody knows."""
     patient = func.coalesce(Image.group, Image.series).label("patient")
     query = select(Image.id, Image.label, patient, Image.cluster, Image.stored_sha256)
     wanted = [Image.version_id == version_id] + ([Image.split == split] if split is not None else [])

@@ -78,7 +78,8 @@ def _predict(
 
 
 def group_numbers(sources: Sequence[Source]) -> NDArray[np.int64] | None:
-    """A number for each group of images that are not independent; an image without one stands for itself. None: all do."""
+    """A number for each group of images that are known not to be independent (`Source.group`); an image without one stands for itself.
+    None: all do. Groups may come of look-alikes alone: they do not say that patients are known."""
     if all(source.group is None for source in sources):
         return None
     names = [f"group {source.group}" if source.group is not None else f"image {source.id}" for source in sources]

@@ -60,7 +60,7 @@ class TestFigures:
     def test_the_method_is_told_in_words(self, web: Any, evaluation: Evaluation) -> None:
         page = " ".join(web.get(f"/evaluations/{evaluation.id}").text.split())
         assert "score intervals with the spread of 200 bootstrap resamples" in page
-        assert "over single images, because no patient is known; seed 0" in page
+        assert "over single images, because neither patients nor look-alikes are known; seed 0" in page
 
     def test_curves_have_a_summary_and_a_table(self, web: Any, evaluation: Evaluation) -> None:
         page = web.get(f"/evaluations/{evaluation.id}").text

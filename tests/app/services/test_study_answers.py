@@ -2,8 +2,16 @@
 
 from typing import Any
 
+import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from app.services.identity import Identity
+from app.services.studies import reporting
 from app.services.studies.reporting import answering
-from models import Dataset, Study
+from models import Dataset, DatasetVersion, Image, Split, Study
+from tests import factories
+from tests.app.pages import study_data
 
 
 def row(key: str, *, p_holm: float | None = 0.5, difference: float = -0.01) -> dict[str, Any]:
@@ -46,3 +54,54 @@ class TestAnswer:
         )
         assert "were significantly worse in 1, significantly better in 1 and not significantly different in 1," in said
         assert "testable" not in said
+
+
+class TestLimitsOfPatients:
+    @pytest.fixture
+    def version(self, session: Session, who: Identity) -> DatasetVersion:
+        """Of 60 images, 12 of them for testing."""
+        return factories.dataset_with_version(session, who, num_images=60)
+
+    def said(self, session: Session, who: Identity, version: DatasetVersion, **options: Any) -> str:
+        made = study_data.launched(session, who, version, **options)
+        limits = reporting.gather(session, made, studio="", real_images=False).limits
+        return next((limit for limit in limits if "atients are not known" in limit), "")
+
+    def test_name_how_many_test_images_are_of_unknown_patients(
+        self, session: Session, who: Identity, version: DatasetVersion
+    ) -> None:
+        _know(session, version, Split.TRAIN)
+        assert "not known for 12 of 12 of the locked test images:" in self.said(session, who, version)
+
+    def test_look_alikes_do_not_make_patients_known(
+        self, session: Session, who: Identity, version: DatasetVersion
+    ) -> None:
+        session.execute(update(Image).values(cluster=Image.id / 2))
+        assert "not known for 12 of 12 of the locked test images:" in self.said(session, who, version)
+
+    def test_say_nothing_where_every_patient_is_known(
+        self, session: Session, who: Identity, version: DatasetVersion
+    ) -> None:
+        _know(session, version, Split.TEST)
+        assert self.said(session, who, version) == ""
+
+    def test_name_the_table_that_they_concern(self, session: Session, who: Identity, version: DatasetVersion) -> None:
+        _know(session, version, *Split)
+        other = factories.dataset_with_version(
+            session, who, name="other", num_images=60, classes=["disc", "ring", "blob"]
+        )
+        session.execute(
+            update(Image).where(Image.version_id == other.id, Image.split == Split.VAL).values(series="one")
+        )
+        test = {
+            "dataset_id": other.dataset_id,
+            "class_map": {"disc": "disc", "ring": "ring"},
+        }  # 40 images, 4 of them known
+        said = self.said(session, who, version, external={"site B": test})
+        assert "not known for 36 of 40 of the images of site B:" in said
+
+
+def _know(session: Session, version: DatasetVersion, *splits: Split) -> None:
+    session.execute(
+        update(Image).where(Image.version_id == version.id, Image.split.in_(splits)).values(group="patient")
+    )

@@ -1,7 +1,8 @@
 """One arm of a study: several seeds' classifiers, tested on the same images.
 
 The value of an arm is the mean over its seeds. Its interval comes from resamples of whole groups of test images, each
-applied to all seeds at once: it says how far other patients could move the mean, and nothing of other seeds.
+applied to all seeds at once: it says how far other groups could move the mean, and nothing of other seeds. A group is what
+one patient, where known, copies and look-alikes join; an image without any is one by itself.
 """
 
 from dataclasses import dataclass, replace
@@ -75,7 +76,7 @@ def seed_mean(
 ) -> Report:
     """A JSON-able report: each of METRICS as {value, low, high, per_seed, spread}, with a `reason` where one is null.
 
-    labels: (N,) in 0 .. K-1. groups: (N,) integers, equal for images of one patient, or None. value: mean over seeds.
+    labels: (N,) in 0 .. K-1. groups: (N,) integers, equal for images that are not independent, or None. value: mean over seeds.
     spread: standard deviation over seeds, null for one. Other keys: num_images, num_classes, num_groups, unit, seeds,
     num_bootstrap, confidence, seed, notes, method.
 
@@ -140,7 +141,7 @@ def _method(num_seeds: int, about: Report) -> str:
         mean, rest = f"Mean over {num_seeds} seeds", "the seeds, whose values and standard deviation stand beside it."
     return (
         f"{mean}; the {percent(about)} interval is a score interval with the spread of {about['num_bootstrap']} bootstrap "
-        f"resamples of {units(about)}, each applied to all seeds at once: it covers which patients were tested, and not {rest}"
+        f"resamples of {units(about)}, each applied to all seeds at once: it covers which {tested(about)} were tested, and not {rest}"
     )
 
 
@@ -151,8 +152,16 @@ def percent(about: Report) -> str:
 def units(about: Report) -> str:
     """What is resampled, in words."""
     if about["unit"] == "group":
-        return f"{about['num_groups']} whole groups (patients) with {about['num_images']} images"
+        return (
+            f"{about['num_groups']} whole groups with {about['num_images']} images (of one patient where known, copies and look-alikes "
+            "together)"
+        )
     return f"{about['num_images']} single images"
+
+
+def tested(about: Report) -> str:
+    """What another draw of test images would change, in a word."""
+    return "groups" if about["unit"] == "group" else "images"
 
 
 def check_arm(arm: ArmPredictions, labels: Labels) -> None:

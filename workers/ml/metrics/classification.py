@@ -30,8 +30,8 @@ def evaluate(
 ) -> Report:
     """A JSON-able report on N predictions of K classes.
 
-    labels: (N,) in 0 .. K-1. probabilities: (N, K), rows summing to 1. groups: (N,) integers, equal for images of one
-    patient, or None: then images are resampled singly. Intervals are score intervals with the spread of num_bootstrap
+    labels: (N,) in 0 .. K-1. probabilities: (N, K), rows summing to 1. groups: (N,) integers, equal for images that
+    are not independent, or None: then images are resampled singly. Intervals are score intervals with the spread of num_bootstrap
     resamples of whole groups, not stratified: a resample without a class leaves it out, as the macro means do.
 
     Keys: num_images, num_classes, num_groups, unit, num_bootstrap, confidence, seed, notes; each of METRICS as {value,

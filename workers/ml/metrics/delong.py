@@ -20,7 +20,7 @@ from workers.ml.metrics.resampling import group_indices
 Floats = NDArray[np.float64]
 NO_VARIANCE = "All images carry the area alike: DeLong's variance is 0 and gives no interval. The score interval of the area has one."
 NEAR = 0.99
-NEAR_1 = "An area so near 1 rests on few wrong pairs: with few patients its intervals are too narrow (docs/science/statistics.md)."
+NEAR_1 = "An area so near 1 rests on few wrong pairs: with few groups its intervals are too narrow (docs/science/statistics.md)."
 SCARCE = "A class has test images of one group only: the variance cannot be told."
 
 
@@ -81,10 +81,15 @@ def _undefined(reason: str) -> Report:
 
 
 def _method(groups: Labels | None, confidence: float) -> str:
-    unit = "images taken as independent" if groups is None else "images of one patient summed (Obuchowski 1997)"
+    unit = (
+        "images taken as independent"
+        if groups is None
+        else "images of one group (of one patient where known, copies and look-alikes) summed (Obuchowski 1997)"
+    )
+    what = "images" if groups is None else "groups"
     return (
         f"Area under the ROC, each class against the rest, mean over classes and seeds; {100 * confidence:.4g} % interval from DeLong's "
-        f"variance (1988), {unit}; it covers the tested patients, not other seeds."
+        f"variance (1988), {unit}; it covers which {what} were tested, not other seeds."
     )
 
 

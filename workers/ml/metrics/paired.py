@@ -5,7 +5,17 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.stats import binom
 
-from workers.ml.metrics.arms import ArmPredictions, Labels, Resampled, check_arm, describe, percent, resample, units
+from workers.ml.metrics.arms import (
+    ArmPredictions,
+    Labels,
+    Resampled,
+    check_arm,
+    describe,
+    percent,
+    resample,
+    tested,
+    units,
+)
 from workers.ml.metrics.classification import single_class
 from workers.ml.metrics.intervals import Difference, symmetric_interval
 from workers.ml.metrics.reports import FEW_GROUPS, Report, number
@@ -76,7 +86,7 @@ def _method(about: Report) -> str:
         f"Difference of the means over seeds, first arm minus second; both are resampled alike, {about['num_bootstrap']} times "
         f"over {units(about)}. The {percent(about)} interval goes as far up as down; p is the share of resamples, with the data "
         "themselves counted as one, that lie as far from the difference as 0 does, (1 + count) / (resamples + 1), two-sided. "
-        "It covers the tested patients, not other seeds."
+        f"It covers which {tested(about)} were tested, not other seeds."
     )
 
 

@@ -1,7 +1,7 @@
 """Bootstrap weights: how often each image stands in each resample.
 
-Whole groups (patients) are drawn, because images of one patient resemble each other: intervals from single images
-would be too narrow. A resample is a row of counts, so that every metric becomes a matrix product over all resamples.
+Whole groups are drawn, of images of one patient where known, copies and look-alikes together, because these resemble each
+other: intervals from single images would be too narrow. Images of one patient whom nobody knows are drawn as if independent. A resample is a row of counts, so that every metric becomes a matrix product over all resamples.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def group_indices(groups: NDArray[np.int64] | None, *, num_images: int) -> NDArr
     if groups is None:
         return np.arange(num_images)
     if not np.issubdtype(groups.dtype, np.integer):
-        raise ValueError(f"Groups are of type {groups.dtype}; give each patient a whole number.")
+        raise ValueError(f"Groups are of type {groups.dtype}; give each group a whole number.")
     if len(groups) != num_images:
         raise ValueError(f"There are {len(groups)} groups for {num_images} images; give one for each image.")
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)

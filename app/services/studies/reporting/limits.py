@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sqlalchemy.orm import object_session
+
 from app.services.studies.looking import Progress
 from app.services.studies.reporting.document import Data
 from app.services.studies.reporting.measured import Baselines
+from app.services.studies.reporting.patients import patients_of
 from app.services.studies.reporting.values import Figure
-from app.services.studies.reporting.words import number
+from app.services.studies.reporting.words import listed, number
 from models import DatasetVersion, JobState, Split, Study
 from models.specs import StudySpec
 from models.specs.study import SIZED
@@ -19,7 +22,8 @@ def limits(
     study: Study, spec: StudySpec, version: DatasetVersion, so_far: Progress, data: Data, baselines: Baselines
 ) -> list[str]:
     return [
-        *_of_progress(so_far), *_of_seeds(spec), *_of_images(study, version), *_of_shortcuts(data, baselines), *_of_reach(spec),
+        *_of_progress(so_far), *_of_seeds(spec), *_of_patients(study, spec, version), *_of_images(study, version), *_of_shortcuts(data, baselines),
+        *_of_reach(spec),
     ]  # fmt: skip
 
 
@@ -36,8 +40,8 @@ def _of_progress(so_far: Progress) -> Iterator[str]:
 
 def _of_seeds(spec: StudySpec) -> Iterator[str]:
     yield (
-        f"Each figure is a mean over {number(len(spec.seeds), 'seed')} of the classifier. Intervals say how far other test patients could move "
-        "it, not other seeds, whose spread stands beside it."
+        f"Each figure is a mean over {number(len(spec.seeds), 'seed')} of the classifier. Intervals say how far other test images, or groups of them, could "
+        "move it, not other seeds, whose spread stands beside it."
     )
     if len(spec.seeds) < FEW_SEEDS:
         yield f"Fewer than {FEW_SEEDS} seeds say little of how much the training itself varies."
@@ -48,13 +52,20 @@ def _of_seeds(spec: StudySpec) -> Iterator[str]:
         )
 
 
-def _of_images(study: Study, version: DatasetVersion) -> Iterator[str]:
-    units = {table["unit"] for table in (study.answer or {}).get("tables", []) if table.get("unit")}
-    if "image" in units:
+def _of_patients(study: Study, spec: StudySpec, version: DatasetVersion) -> Iterator[str]:
+    session = object_session(study)
+    assert session is not None, "a report is made of stored rows"
+    unknown = [each for each in patients_of(session, spec, version) if each.unknown]
+    if unknown:
+        told = listed([f"{each.unknown:,} of {each.images:,} of {each.name}" for each in unknown])
         yield (
-            "Patients are not known for the test images: images count as independent. If several are of one patient, the intervals are "
-            "too narrow, and patients may stand in several splits without anybody knowing."
+            f"Patients are not known for {told}: these images count as independent, but for copies and look-alikes that were found. If several "
+            "are of one patient, the intervals and p-values of their tables are too narrow and too small, and patients may stand in several splits without "
+            "anybody knowing."
         )
+
+
+def _of_images(study: Study, version: DatasetVersion) -> Iterator[str]:
     few = {
         name: splits.get(Split.TEST, 0)
         for name, splits in version.counts.items()

@@ -53,7 +53,7 @@ def _facts(session: Session, spec: StudySpec, version: DatasetVersion, so_far: P
     yield (
         "Intervals and tests",
         (
-            f"95 %; {spec.num_bootstrap:,} bootstrap resamples of whole patients where they are known, of images where not; one test a row, "
+            f"95 %; {spec.num_bootstrap:,} bootstrap resamples of whole groups (images of one patient where known, copies and look-alikes together), of images where there are none; one test a row, "
             "of balanced accuracy against the reference, corrected after Holm; all other p-values only describe"
         ),
     )

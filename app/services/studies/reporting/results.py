@@ -31,7 +31,11 @@ def title_of(table: Mapping[str, Any]) -> str:
 def _table(made: Mapping[str, Any], training: str) -> Table:
     unit = ""
     if made.get("num_groups"):
-        unit = f"{made['num_groups']:,} patients or groups" if made["unit"] == "group" else "single images"
+        unit = (
+            f"{made['num_groups']:,} groups (images of one patient where known, copies and look-alikes together)"
+            if made["unit"] == "group"
+            else "single images"
+        )
     rows = [_row(row, made) for row in made["rows"]]
     metrics = next(([name for name, _ in row.figures] for row in rows if row.figures), [])
     return Table(

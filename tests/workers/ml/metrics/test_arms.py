@@ -32,8 +32,8 @@ class TestSeedMean:
         }  # fmt: skip
         assert report["method"] == (
             "Mean over 3 seeds; the 95 % interval is a score interval with the spread of 300 bootstrap resamples of 40 whole "
-            "groups (patients) with 120 images, each applied to all seeds at once: it covers which patients were tested, and "
-            "not the seeds, whose values and standard deviation stand beside it."
+            "groups with 120 images (of one patient where known, copies and look-alikes together), each applied to all seeds at "
+            "once: it covers which groups were tested, and not the seeds, whose values and standard deviation stand beside it."
         )
 
     def test_one_seed_is_what_an_evaluation_says(self):

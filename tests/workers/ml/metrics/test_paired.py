@@ -82,7 +82,11 @@ class TestPairedDifference:
     def test_says_what_p_is(self):
         first, labels = study()
         method = difference(first, study(seed=1)[0], labels, np.arange(120) // 3)["method"]
-        assert "300 times over 40 whole groups (patients) with 120 images" in method
+        assert (
+            "300 times over 40 whole groups with 120 images (of one patient where known, copies and look-alikes together)"
+            in method
+        )
+        assert "covers which groups were tested" in method
         assert "(1 + count) / (resamples + 1), two-sided" in method
 
     def test_one_group_or_one_class_has_neither_interval_nor_p(self):
