@@ -1,18 +1,20 @@
 """The tables of a study as its page shows them: as far as jobs have ended, and with tests once they all have."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.services import studies
 from app.services.studies import Progress
 from app.services.studies.reporting.against import Against, against_of, methods_of
 from app.services.studies.reporting.protocol import training_of
+from app.services.studies.reporting.seen import seen_of
 from app.services.studies.reporting.values import Figure, figure
 from app.services.studies.reporting.words import ARMS, TESTED, arm_name
-from models import Arm, Study
+from models import Arm, Evaluation, Study
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,12 @@ class SeedCell:
     value: float | None
     url: str
     why: str
+    leaks: Mapping[str, int] | None
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """figures: (name, figure) and against: once the table is made."""
+    """figures: (name, figure) and against: once the table is made. seen: as `reporting.measured.Row` has it, of tests that ended."""
 
     name: str
     about: str
@@ -33,6 +36,7 @@ class TableRow:
     figures: list[tuple[str, Figure]]
     against: Against | None
     is_reference: bool
+    seen: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def tables_of(session: Session, study: Study, so_far: Progress) -> list[Table]:
     early = studies.preliminary(session, so_far)
     made = {(table["architecture"], table["tested_on"]): table for table in (study.answer or {}).get("tables", [])}
     training = training_of(so_far)
+    leaks = _leaks(session, [found["evaluation_id"] for found in early.values()])
     grouped: dict[tuple[str, str], dict[str, list[SeedCell]]] = {}
     arms: dict[str, Mapping[str, Any]] = {}
     for each in so_far.steps:
@@ -60,9 +65,16 @@ def tables_of(session: Session, study: Study, so_far: Progress) -> list[Table]:
         found = early.get(each.step.name)
         url = f"/evaluations/{found['evaluation_id']}" if found else f"/jobs/{each.job.id}"
         why = "" if found else str(each.job.state)
-        seed = SeedCell(cell["seed"], found["balanced_accuracy"] if found else None, url, why)
+        seen = leaks[found["evaluation_id"]] if found else None
+        seed = SeedCell(cell["seed"], found["balanced_accuracy"] if found else None, url, why, seen)
         grouped.setdefault((cell["architecture"], cell["tested_on"]), {}).setdefault(key, []).append(seed)
     return [_table(names, rows, arms, made.get(names), training) for names, rows in grouped.items()]
+
+
+def _leaks(session: Session, ids: Sequence[int]) -> dict[int, Mapping[str, int] | None]:
+    """What training had seen of the images of each evaluation."""
+    rows = session.execute(select(Evaluation.id, Evaluation.leaks).where(Evaluation.id.in_(ids)))
+    return {row.id: row.leaks for row in rows}
 
 
 def _table(
@@ -94,4 +106,8 @@ def _line(
             figures.append((title, figure(known["mean"][metric])))
     elif known is not None and "balanced_accuracy" in known:
         figures.append(("Balanced accuracy", figure(known["balanced_accuracy"])))
-    return TableRow(name, about, seeds, figures, against_of(known or {}), bool(made and made.get("reference") == key))
+    told = known["seeds"] if known is not None else []  # also of evaluations that were deleted since
+    seen = seen_of([{"seeds": [*told, *({"leaks": seed.leaks} for seed in seeds)]}])
+    return TableRow(
+        name, about, seeds, figures, against_of(known or {}), bool(made and made.get("reference") == key), seen
+    )

@@ -54,8 +54,7 @@ def dataset_of(session: Session, evaluation: Evaluation) -> Dataset:
 
 def mark(evaluation: Evaluation) -> str:
     """What every figure of it must be read with: test images that training had seen, in words; empty if there are none."""
-    words = leaks.seen_in_words(evaluation.leaks)
-    return f"Training had seen {words} of these images: the figures measure memory, too." if words else ""
+    return leaks.memory_in_words(evaluation.leaks)
 
 
 def num_openings(session: Session, rows: Collection[Evaluation]) -> dict[int, int]:

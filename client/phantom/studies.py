@@ -22,6 +22,8 @@ class Row(NamedTuple):
     difference: to the arm `reference`, None for that arm itself; p by the paired bootstrap, p_holm corrected for the rows of its
     network and test images. n: test images. failed: the seeds without a result, each with its reason. mcnemar_p, delong_p:
     McNemar's test of right and wrong images, and DeLong's of `auroc`, against the same reference, not corrected.
+    known_images, known_patients: tested images that training had seen, as pictures or look-alikes, and by their patients, the largest
+    over seeds: above 0 the figures measure memory, too. None: nobody has looked, as on synthetic images.
     """
 
     network: str
@@ -41,6 +43,8 @@ class Row(NamedTuple):
     mcnemar_p: float | None
     auroc: float | None
     delong_p: float | None
+    known_images: int | None
+    known_patients: int | None
 
 
 class Difference(NamedTuple):
@@ -295,7 +299,13 @@ def _row(table: Mapping[str, Any], row: Mapping[str, Any]) -> Row:
         figure.get("value"), figure.get("low"), figure.get("high"), difference.get("value"), against.get("p"), against.get("p_holm"),
         {each["seed"]: each["reason"] for each in row["seeds"] if each["evaluation_id"] is None}, table.get("reference"),
         (counts.get("by_group") or counts).get("p"), row.get("mean", {}).get("auroc", {}).get("value"), against.get("delong", {}).get("p"),
+        _largest(row, "near"), _largest(row, "patients"),
     )  # fmt: skip
+
+
+def _largest(row: Mapping[str, Any], kind: str) -> int | None:
+    """Over the seeds whose test looked for leaks."""
+    return max((each["leaks"][kind] for each in row["seeds"] if each.get("leaks") is not None), default=None)
 
 
 def _differing(

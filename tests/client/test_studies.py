@@ -92,6 +92,17 @@ def test_its_table_has_a_row_for_each_arm(served: Served, studio: Studio, data) 
     assert (reference.mcnemar_p, reference.delong_p) == (None, None)
 
 
+def test_its_rows_say_what_training_had_seen_of_the_tested_images(served: Served, studio: Studio, data) -> None:
+    study = studio.study(data, **OPTIONS)
+    answer(served, study.id)
+    assert {(row.known_images, row.known_patients) for row in study.refresh().table} == {(None, None)}
+    with served.database.write() as session:
+        row = session.get_one(StudyRow, study.id)
+        study_data.leaking(session, row, arm="synthetic")
+        study_data.answered(session, row)
+    assert [(row.known_images, row.known_patients) for row in study.refresh().table] == [(None, None), (3, 5)]
+
+
 def test_its_table_is_written_as_csv_and_latex(served: Served, studio: Studio, data, tmp_path: Path) -> None:
     study = studio.study(data, **OPTIONS)
     answer(served, study.id)

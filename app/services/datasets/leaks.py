@@ -67,6 +67,12 @@ def seen_in_words(seen: dict[str, int] | None) -> str:
     return " and ".join(parts)
 
 
+def memory_in_words(seen: dict[str, int] | None) -> str:
+    """What a figure of these images must be read with; empty where training had seen none of them."""
+    words = seen_in_words(seen)
+    return f"Training had seen {words} of these images: the figures measure memory, too." if words else ""
+
+
 def need_no_leaks(session: Session, version: DatasetVersion, *, accepted: bool) -> None:
     """ConflictError, with the list and the way out, if a figure on this version's test images would measure memory."""
     words = in_words(version.leaks)

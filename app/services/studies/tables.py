@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.services.studies.reporting.against import MAIN, Against, against_of
+from app.services.studies.reporting.seen import seen_by, seen_of
 from app.services.studies.reporting.values import Figure, figure
 from models import Study
 
 HEADING = r"Network & Tested on & Arm & Seeds & $n$ & Balanced accuracy [95\,\%] & Difference [95\,\%] & $p$ (Holm) \\"
+DAGGER = r"$^\dagger$"
+NOTE = rf"\multicolumn{{8}}{{l}}{{\footnotesize {DAGGER} Training had seen some of the tested images: the figures measure memory, too.}} \\"
 FURTHER = ("accuracy", "auroc", "macro_f1", "macro_precision", "macro_recall", "ece")
 NOTHING = Figure()
 Line = dict[str, Any]
@@ -33,8 +36,15 @@ def _line(table: Mapping[str, Any], row: Mapping[str, Any]) -> Line:
         **_columns(MAIN, figure(mean.get(MAIN, {})), bounds=""),
         **_against(against_of(row)), "reference": table.get("reference"),
         "by_seed": _joined(mean.get(MAIN, {}).get("per_seed") or []), "failed_seeds": _joined(each["seed"] for each in failed),
+        **_seen(row),
         **{key: value for name in FURTHER for key, value in _columns(name, figure(mean.get(name, {}))).items()},
     }  # fmt: skip
+
+
+def _seen(row: Mapping[str, Any]) -> Line:
+    """Tested images that training had seen: the same pictures and look-alikes, and those of patients; nothing where nobody looked."""
+    seen = seen_by(row) or {}
+    return {"known_images": seen.get("near"), "known_patients": seen.get("patients")}
 
 
 def _mean(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -74,10 +84,11 @@ def as_csv(study: Study) -> str:
 
 
 def as_latex(study: Study) -> str:
-    """A tabular; needs the package booktabs."""
+    """A tabular; needs the package booktabs. Rows of which training had seen tested images have a dagger, with a note in the last line."""
     body = [" & ".join(_cells(*each)) + r" \\" for each in lines(study)]
+    note = [NOTE] if any(seen_of([row]) for _, row in lines(study)) else []
     return "\n".join([
-        r"\begin{tabular}{lllrrllr}", r"\toprule", HEADING, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", "",
+        r"\begin{tabular}{lllrrllr}", r"\toprule", HEADING, r"\midrule", *body, r"\bottomrule", *note, r"\end{tabular}", "",
     ])  # fmt: skip
 
 
@@ -85,6 +96,7 @@ def _cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
     told, n = against_of(row), table.get("num_images")
     seeds = sum(each["evaluation_id"] is not None for each in row["seeds"])
     arm = _escaped(row["arm"]) + ("" if row["size"] is None else f" $\\times${row['size']:g}")
+    arm += DAGGER if seen_of([row]) else ""
     p = "--" if told is None or told.p_holm is None else "$<$0.001" if told.p_holm < 0.001 else f"{told.p_holm:.3f}"
     return [
         _escaped(table["architecture"]), _escaped(table["tested_on"]), arm, str(seeds), "--" if n is None else str(n),

@@ -192,6 +192,33 @@ class TestAStudy:
         assert "<li>Training: 1 epoch of " in shown
         assert "How these figures were made, n = 120 images" in shown
 
+    @pytest.mark.parametrize("answered", [False, True])
+    def test_marks_the_rows_of_which_training_had_seen_images(self, web: Any, who: Identity, answered: bool) -> None:
+        study_id = study(web, who, answered=False)
+        assert "leaking</strong>" not in web.get(f"/studies/{study_id}").text
+        with web.app.state.database.write() as session:
+            made = session.get_one(Study, study_id)
+            study_data.leaking(session, made, arm="real_equal")
+            if answered:
+                study_data.answered(session, made)
+        shown = web.get(f"/studies/{study_id}").text
+        assert shown.count('<strong class="leaking">leaking</strong>') == 1
+        assert re.search(r'Real, equal budget.{0,50} <strong class="leaking">leaking</strong>', shown)
+        assert (
+            "Real, equal budget. Training had seen the same picture as 3 (2 with identical pixels) and the patients of 5 of these images"
+            in shown
+        )
+
+    def test_marks_them_in_the_tests_against_the_reference_too(self, web: Any, who: Identity) -> None:
+        study_id = study(web, who, answered=False)
+        with web.app.state.database.write() as session:
+            study_data.leaking(session, session.get_one(Study, study_id), arm="synthetic")
+            study_data.answered(session, session.get_one(Study, study_id))
+        assert web.get(f"/studies/{study_id}").text.count('<strong class="leaking">leaking</strong>') == 2 * 2
+        report = web.get(f"/studies/{study_id}/report").text
+        assert report.count('<strong class="leaking">leaking</strong>') == 3 * 2  # and among the further metrics
+        assert report.count('<p class="leaking">') == 2
+
     def test_shows_interval_n_and_method_of_the_test_on_synthetic_images(self, web: Any, who: Identity) -> None:
         shown = web.get(f"/studies/{study(web, who, arms=['real_equal', 'synthetic_test'])}").text
         table = shown.split("on the synthetic images</h2>")[1].split("</section>")[0]

@@ -105,3 +105,55 @@ def _know(session: Session, version: DatasetVersion, *splits: Split) -> None:
     session.execute(
         update(Image).where(Image.version_id == version.id, Image.split.in_(splits)).values(group="patient")
     )
+
+
+class TestAcceptedLeaks:
+    SEEN = "the same picture as 3 (2 with identical pixels) and the patients of 5"
+
+    def report(self, session: Session, who: Identity, arm: str) -> reporting.Report:
+        made = study_data.launched(session, who, factories.dataset_with_version(session, who, num_images=60))
+        study_data.with_tests(session, who, made)
+        study_data.leaking(session, made, arm=arm)
+        study_data.answered(session, made)
+        return reporting.gather(session, made, studio="", real_images=False)
+
+    def test_mark_their_rows_with_the_largest_over_seeds(self, session: Session, who: Identity) -> None:
+        rows = self.report(session, who, "synthetic").results.tables[0].rows
+        marked = {row.key: row.seen for row in rows if row.seen}
+        assert marked == {"synthetic x0.5": self.SEEN, "synthetic x1": self.SEEN}
+
+    def test_mark_charts_and_recalls(self, session: Session, who: Identity) -> None:
+        told = self.report(session, who, "synthetic")
+        (panel,), (curve,), (recalls,) = told.charts.arms, told.charts.curves, told.recalls.tables
+        assert "† leaking" in panel.title
+        assert [name for name, _, _ in panel.points if "†" in name] == [
+            "Synthetic ×\u00a00.5 †",
+            "Synthetic ×\u00a01 †",
+        ]
+        assert [name for name, _ in curve.series if "†" in name] == ["Synthetic †"]
+        assert [name for name, _, _ in recalls.rows if "†" in name] == [
+            "Synthetic ×\u00a00.5 †",
+            "Synthetic ×\u00a01 †",
+        ]
+
+    @pytest.mark.parametrize("arm", ["synthetic", "real_equal"])
+    def test_are_a_caveat_of_the_answer_and_a_limit_of_their_table(
+        self, session: Session, who: Identity, arm: str
+    ) -> None:
+        told = self.report(session, who, arm)
+        assert told.answer.summary[-1] == (
+            f"Training had seen {self.SEEN} of these images: the figures measure memory, too."
+        )
+        (limit,) = [each for each in told.limits if "as was accepted" in each]
+        assert f"{self.SEEN} (tf_efficientnet_lite0 on the locked test images)" in limit
+
+    def test_of_an_arm_that_the_answer_does_not_name_are_no_caveat_of_it(self, session: Session, who: Identity) -> None:
+        told = self.report(session, who, "real_augmented")
+        assert len(told.answer.summary) == 2
+        assert any("as was accepted" in each for each in told.limits)
+
+    def test_that_are_none_mark_nothing(self, session: Session, who: Identity) -> None:
+        told = self.report(session, who, "nothing")
+        assert not any("as was accepted" in each for each in told.limits)
+        assert told.charts.arms[0].title == "tf_efficientnet_lite0 on the locked test images"
+        assert len(told.answer.summary) == 2

@@ -72,6 +72,29 @@ def test_latex_escapes_names_and_rounds() -> None:
     assert r"& $<$0.001 \\" in as_latex(study(**{**COMPARED, "against_reference": {"p_holm": 0.0004}}))
 
 
+SEEN = [
+    {"seed": 0, "evaluation_id": 5, "reason": "", "leaks": {"patients": 0, "identical": 2, "near": 3}},
+    {"seed": 1, "evaluation_id": 6, "reason": "", "leaks": {"patients": 7, "identical": 0, "near": 1}},
+    {"seed": 2, "evaluation_id": None, "reason": "It failed.", "leaks": None},
+]
+
+
+def test_rows_of_which_training_had_seen_images_are_marked() -> None:
+    told = study(**COMPARED, seeds=SEEN)
+    line = next(csv.DictReader(io.StringIO(as_csv(told))))
+    assert (line["known_images"], line["known_patients"]) == ("3", "7")
+    *_, row, _, note, _ = as_latex(told).splitlines()
+    assert r"& synthetic $\times$2$^\dagger$ & 2 & 40" in row
+    assert note.startswith(r"\multicolumn{8}{l}{\footnotesize $^\dagger$ Training had seen some of the tested images")
+
+
+def test_rows_of_which_training_had_seen_nothing_are_not_marked() -> None:
+    told = study(seeds=[{**SEEN[0], "leaks": {"patients": 0, "identical": 0, "near": 0}}])
+    line = next(csv.DictReader(io.StringIO(as_csv(told))))
+    assert (line["known_images"], line["known_patients"]) == ("0", "0")
+    assert "dagger" not in as_latex(told)
+
+
 def test_what_is_not_known_is_left_empty() -> None:
     line = next(csv.DictReader(io.StringIO(as_csv(study()))))
     assert [name for name, value in line.items() if value] == [

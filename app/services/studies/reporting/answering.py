@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.services.studies.reporting.document import Answer
+from app.services.studies.reporting.seen import caveat_of
 from app.services.studies.reporting.words import ARMS, listed, number, p_value, with_interval
 from models import Arm, Dataset, Study
 
@@ -23,7 +24,7 @@ def answer(study: Study, dataset: Dataset) -> Answer:
     if not compared:
         why = "No classifier that learnt from synthetic images alone could be compared with one that learnt from real ones."
         return Answer(question, missing=why)
-    return Answer(question, _summary(compared), [_sentence(*each) for each in compared])
+    return Answer(question, [*_summary(compared), *_leaking(compared)], [_sentence(*each) for each in compared])
 
 
 def _compared(table: Mapping[str, Any]) -> list[Compared]:
@@ -61,6 +62,12 @@ def _summary(compared: Sequence[Compared]) -> list[str]:
         else f"{min(ratios):.0%} to {max(ratios):.0%}"
     )
     return [first, f"They reached {span.replace('%', ' %')} of that arm's balanced accuracy."]
+
+
+def _leaking(compared: Sequence[Compared]) -> list[str]:
+    """What all of these figures must be read with, where training had seen test images."""
+    caveat = caveat_of([row for _, *rows in compared for row in rows])
+    return [caveat] if caveat else []
 
 
 def _sentence(network: str, row: Mapping[str, Any], base: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from app.services.studies.reporting.against import MAIN
 from app.services.studies.reporting.measured import ArmsPanel, Charts, CurvePanel
 from app.services.studies.reporting.results import NO_TABLE, title_of
+from app.services.studies.reporting.seen import DAGGER, daggered, seen_of
 from app.services.studies.reporting.values import Figure, figure
 from app.services.studies.reporting.words import arm_name
 from models import Study
@@ -33,11 +34,17 @@ def _why_no_curve(tables: Sequence[Mapping[str, Any]]) -> str:
 
 def _arms(table: Mapping[str, Any]) -> ArmsPanel:
     points = [
-        (arm_name(row["arm"], row["size"]), _main(row), row["key"] == table["reference"])
+        (daggered(arm_name(row["arm"], row["size"]), [row]), _main(row), row["key"] == table["reference"])
         for row in table["rows"]
         if "mean" in row
     ]
-    return ArmsPanel(title_of(table), points)
+    return ArmsPanel(_title(table), points)
+
+
+def _title(table: Mapping[str, Any]) -> str:
+    """A chart may stand alone, so it says itself what its mark means."""
+    leaking = f" ({DAGGER} leaking: training had seen some of them)" if seen_of(table["rows"]) else ""
+    return title_of(table) + leaking
 
 
 def _main(row: Mapping[str, Any]) -> Figure:
@@ -46,17 +53,20 @@ def _main(row: Mapping[str, Any]) -> Figure:
 
 def _curve(table: Mapping[str, Any]) -> CurvePanel | None:
     """None with less than two sizes."""
-    sized: dict[str, list[tuple[float, Figure]]] = {}
+    sized: dict[str, list[Mapping[str, Any]]] = {}
     levels = []
     for row in table["rows"]:
         value = _main(row).value if "mean" in row else None
         if value is None:
             continue
         if row["size"] is None:
-            levels.append((arm_name(row["arm"], None), value))
+            levels.append((daggered(arm_name(row["arm"], None), [row]), value))
         else:
-            sized.setdefault(arm_name(row["arm"], None), []).append((row["size"], _main(row)))
-    series = [(name, sorted(points, key=lambda point: point[0])) for name, points in sized.items() if len(points) > 1]
+            sized.setdefault(row["arm"], []).append(row)
+    series = [
+        (daggered(arm_name(arm, None), rows), [(row["size"], _main(row)) for row in sorted(rows, key=lambda row: float(row["size"]))])
+        for arm, rows in sized.items() if len(rows) > 1
+    ]  # fmt: skip
     if not series:
         return None
-    return CurvePanel(title_of(table), series, levels, (table.get("saturation") or {}).get("sentence", ""))
+    return CurvePanel(_title(table), series, levels, (table.get("saturation") or {}).get("sentence", ""))

@@ -19,7 +19,10 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class Row:
-    """An arm of a table. figures: (metric, figure) of the mean over seeds; against: None for the reference itself."""
+    """An arm of a table. figures: (metric, figure) of the mean over seeds; against: None for the reference itself.
+
+    seen: what of the tested images training had seen, in words, the largest over seeds; empty where nothing: else the row is leaking.
+    """
 
     key: str
     name: str
@@ -29,6 +32,7 @@ class Row:
     figures: list[tuple[str, Figure]]
     spread: float | None
     against: Against | None
+    seen: str
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from app.services.studies.looking import Progress
 from app.services.studies.reporting.against import MAIN, against_of, methods_of
 from app.services.studies.reporting.measured import Baselines, Recalls, RecallTable, Results, Row, SeedResult, Table
 from app.services.studies.reporting.protocol import training_of
+from app.services.studies.reporting.seen import daggered, seen_of
 from app.services.studies.reporting.values import Link, figure
 from app.services.studies.reporting.words import arm_name, metric_name, tested_on
 from models import DatasetVersion, Evaluation, Study
@@ -54,7 +55,7 @@ def _row(row: Mapping[str, Any], made: Mapping[str, Any]) -> Row:
         figures = [(metric_name(MAIN), figure(main))]
     return Row(
         row["key"], arm_name(row["arm"], row["size"]), row["size"], made.get("reference") == row["key"], seeds, figures,
-        main.get("spread"), against_of(row),
+        main.get("spread"), against_of(row), seen_of([row]),
     )  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def _recall_table(table: Mapping[str, Any], found: Mapping[int, Evaluation]) -> 
         tests = [found[seed["evaluation_id"]] for seed in row["seeds"] if seed["evaluation_id"] in found]
         if tests:
             first = first or tests[0]
-            rows.append((arm_name(row["arm"], row["size"]), _mean_recalls(tests), len(tests)))
+            rows.append((daggered(arm_name(row["arm"], row["size"]), [row]), _mean_recalls(tests), len(tests)))
     if first is None:
         return None
     support = [each["support"] for each in first.report["per_class"]]
