@@ -48,7 +48,7 @@ def gather(session: Session, study: Study, *, studio: str, real_images: bool) ->
         protocol=protocol.protocol(session, spec, version, so_far), results=results.results(study, so_far), baselines=baselines,
         charts=curves.charts(study), recalls=results.recalls(session, study), samples=parts[0],
         fidelity=synthetic.fidelity(audit), privacy=parts[1], lime=parts[2],
-        limits=limits.limits(study, spec, version, so_far, known, baselines),
+        limits=limits.limits(session, study, spec, version, so_far, known, baselines),
         record=record.record(session, study, so_far), reproduce=recipe.reproduce(session, study, version, studio),
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy.orm import object_session
+from sqlalchemy.orm import Session
 
 from app.services.studies.looking import Progress
 from app.services.studies.reporting.document import Data
@@ -20,10 +20,16 @@ FEW_SEEDS, FEW_IMAGES = 3, 50
 
 
 def limits(
-    study: Study, spec: StudySpec, version: DatasetVersion, so_far: Progress, data: Data, baselines: Baselines
+    session: Session,
+    study: Study,
+    spec: StudySpec,
+    version: DatasetVersion,
+    so_far: Progress,
+    data: Data,
+    baselines: Baselines,
 ) -> list[str]:
     return [
-        *_of_progress(so_far), *_of_seeds(spec), *_of_patients(study, spec, version), *_of_images(version), *_of_leaks(study), *_of_shortcuts(data, baselines),
+        *_of_progress(so_far), *_of_seeds(spec), *_of_patients(session, spec, version), *_of_images(version), *_of_leaks(study), *_of_shortcuts(data, baselines),
         *_of_reach(spec),
     ]  # fmt: skip
 
@@ -53,9 +59,7 @@ def _of_seeds(spec: StudySpec) -> Iterator[str]:
         )
 
 
-def _of_patients(study: Study, spec: StudySpec, version: DatasetVersion) -> Iterator[str]:
-    session = object_session(study)
-    assert session is not None, "a report is made of stored rows"
+def _of_patients(session: Session, spec: StudySpec, version: DatasetVersion) -> Iterator[str]:
     unknown = [each for each in patients_of(session, spec, version) if each.unknown]
     if unknown:
         told = listed([f"{each.unknown:,} of {each.images:,} of {each.name}" for each in unknown])
