@@ -21,7 +21,7 @@ up: $(VENV)/.worker ## start the studio on its embedded default (PORT=8000 DATA=
 	$(BIN)/python -m app up --data-dir $(DATA) --port $(PORT)
 
 test: $(VENV)/.dev ## run every test
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev ## lint, types, import rules, templates
 	$(BIN)/ruff check .

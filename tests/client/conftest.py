@@ -1,5 +1,6 @@
 """A real studio on loopback: uvicorn in a thread, and a thread that does the jobs of the io queue as a worker would."""
 
+import shutil
 import socket
 import threading
 import time
@@ -18,7 +19,7 @@ from app.core.storage import Storage, make_storage
 from app.main import create_app
 from app.services import tokens
 from app.services.identity import Identity
-from models import Base, Queue
+from models import Queue
 from tests import factories
 from tests.lab import Lab, make_lab
 from workers.runner import Runner
@@ -36,6 +37,13 @@ class Served(NamedTuple):
     settings: Settings
 
 
+@pytest.fixture(autouse=True)
+def asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client in this process asks after its jobs more often than it would a studio at work."""
+    monkeypatch.setattr("phantom.jobs.POLL_S", (0.05, 0.5))
+    monkeypatch.setattr("phantom.studies.POLL_S", 0.1)
+
+
 @pytest.fixture
 def import_roots() -> str:
     """PHANTOM_IMPORT_ROOTS of the studio that is served."""
@@ -43,15 +51,15 @@ def import_roots() -> str:
 
 
 @pytest.fixture
-def served(tmp_path: Path, import_roots: str) -> Iterator[Served]:
+def served(tmp_path: Path, import_roots: str, sqlite_template: Path) -> Iterator[Served]:
     settings = Settings(
         _env_file=None,
         data_dir=tmp_path / "data",
         database_url=f"sqlite:///{tmp_path / 'studio.sqlite3'}",
         import_roots=import_roots,
     )
+    shutil.copyfile(sqlite_template, tmp_path / "studio.sqlite3")
     database = Database(settings.database_url)
-    Base.metadata.create_all(database.engine)
     with database.write() as session:
         who = factories.identity(session)
         _, token = tokens.create(session, who, name="test", scopes=["read", "write"], expires_in_days=None)

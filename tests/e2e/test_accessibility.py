@@ -50,7 +50,7 @@ SPECIAL = [
     "/jobs/999999",
 ]
 CHECK = """async (rules) => {
-  const found = await axe.run(document, { preload: false, runOnly: rules });
+  const found = await axe.run(document, { preload: false, runOnly: rules, resultTypes: ["violations"] });
   return found.violations.map((rule) => `${rule.id}: ` + rule.nodes.slice(0, 3).map(
     (node) => node.target.join(" ") + " (" + [...node.any, ...node.all].map((check) => check.message).join("; ") + ")").join(" | "));
 }"""

@@ -1,5 +1,7 @@
 """A study for the tests of its pages: launched by the service, its rows made up, its table by the real statistics."""
 
+import copy
+import functools
 from typing import Any
 
 import numpy as np
@@ -98,7 +100,6 @@ def _evaluation(session: Session, who: Identity, version: DatasetVersion, job: J
 
 def answered(session: Session, study: Study, *, worst: float = 0.3) -> None:
     """The table is made, of made-up predictions; worst: skill of the last arm, 1.5 is that of the first."""
-    labels = np.arange(120) % 3
     rows: dict[str, list[dict[str, Any]]] = {}
     for each in studies.progress(session, study).steps:
         cell = each.step.cell
@@ -109,11 +110,7 @@ def answered(session: Session, study: Study, *, worst: float = 0.3) -> None:
             leaks = session.get_one(Evaluation, made).leaks if made else None
             seed = {"seed": cell["seed"], "job_id": each.job.id, "reason": why, "evaluation_id": made, "leaks": leaks}
             rows.setdefault(key, []).append({**seed, "arm": cell["arm"], "size": cell["size"]})
-    skills = np.linspace(1.5, worst, len(rows))
-    arms = {key: _predictions(labels, skill, seed) for seed, (key, skill) in enumerate(zip(rows, skills, strict=True))}
-    told = compare_arms(
-        arms=arms, reference="real_equal", labels=labels, groups=None, num_bootstrap=200, confidence=0.95, seed=0
-    )
+    told = copy.deepcopy(_compared(tuple(rows), worst))
     by_key = {row.pop("key"): row for row in told.pop("rows")}
     lines = [
         {"key": key, "arm": seeds[0]["arm"], "size": seeds[0]["size"], "seeds": seeds, **by_key[key]}
@@ -130,6 +127,16 @@ def answered(session: Session, study: Study, *, worst: float = 0.3) -> None:
     job = session.get_one(Job, study.answer_job_id)
     job.state, job.result = JobState.SUCCEEDED, {"study_id": study.id}
     session.flush()
+
+
+@functools.cache
+def _compared(keys: tuple[str, ...], worst: float) -> dict[str, Any]:
+    """What the comparison says of made-up predictions of these rows."""
+    labels, skills = np.arange(120) % 3, np.linspace(1.5, worst, len(keys))
+    arms = {key: _predictions(labels, skill, seed) for seed, (key, skill) in enumerate(zip(keys, skills, strict=True))}
+    return compare_arms(
+        arms=arms, reference="real_equal", labels=labels, groups=None, num_bootstrap=200, confidence=0.95, seed=0
+    )
 
 
 def _on_synthetic(session: Session, study: Study) -> list[dict[str, Any]]:

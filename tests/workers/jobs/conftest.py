@@ -1,5 +1,6 @@
 """A studio in one process: jobs are submitted by the real service and done by the real runner, on SQLite and the CPU."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from app.core.leases import Lease
 from app.core.storage import Storage
 from app.services import jobs
 from app.services.identity import Identity
-from models import Artifact, Base, DatasetVersion, Event, Job, JobState, Metric, Queue
+from models import Artifact, DatasetVersion, Event, Job, JobState, Metric, Queue
 from models.specs import JobSpec, job_spec_adapter
 from tests import factories
 from workers.context import JobContext, JobInterrupted
@@ -141,13 +142,9 @@ class Studio:
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def database_url(tmp_path: Path, sqlite_template: Path) -> str:
     """SQLite only: jobs reach the database through the context, which has tests of its own on both."""
-    url = f"sqlite:///{tmp_path / 'studio.sqlite3'}"
-    database = Database(url)
-    Base.metadata.create_all(database.engine)
-    database.dispose()
-    return url
+    return f"sqlite:///{shutil.copyfile(sqlite_template, tmp_path / 'studio.sqlite3')}"
 
 
 @pytest.fixture

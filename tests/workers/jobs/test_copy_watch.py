@@ -31,7 +31,7 @@ from workers.ml.privacy.calibration import MIN_HELD_OUT, NUM_FOLDS
 SIDE = 16
 QUICK: dict[str, Any] = {
     **TINY_NETWORK, "block_channels": [16, 32], "batch_size": 8, "lr": 1e-2, "warmup_steps": 20, "ema_decay": 0.95,
-    "checkpoint_every": 30, "stop_on_copies": True, "copy_check_images": 16,
+    "checkpoint_every": 30, "previews_per_class": 1, "stop_on_copies": True, "copy_check_images": 16,
 }  # fmt: skip
 
 
