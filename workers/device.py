@@ -4,6 +4,7 @@ torch is imported inside the functions: a worker that only moves files never loa
 """
 
 import os
+import sys
 import time
 from typing import NamedTuple
 
@@ -44,6 +45,12 @@ def describe(name: str) -> str:
     import torch
 
     return f"cuda: {torch.cuda.get_device_properties(0).name}"
+
+
+def threads() -> dict[str, str]:
+    """{"threads": how many of them numerics share in this process}, which decides how sums round; {} where none were loaded."""
+    torch = sys.modules.get("torch")
+    return {"threads": str(torch.get_num_threads())} if torch is not None else {}
 
 
 def measure_device() -> Device:

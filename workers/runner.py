@@ -27,7 +27,7 @@ from models.job import BEAT_S
 from models.specs import job_spec_adapter
 from workers import failures
 from workers.context import JobCancelled, JobContext, JobPaused, JobReleased, LeaseLost, Recorder
-from workers.device import describe
+from workers.device import describe, threads
 
 POLL_S = 0.5
 CANCEL_GRACE_S = 5.0
@@ -144,7 +144,7 @@ class Runner:
 
     def _record(self, heart: "Heart", context: JobContext, lease: Lease, recorder: Recorder) -> None:
         """Everything that a job made becomes visible here, in one transaction, or not at all."""
-        ran_with = {"device": describe(context.device), **versions()}
+        ran_with = {"device": describe(context.device), **threads(), **versions()}
         heart.stop()
         with self._database.write() as session:
             job = leases.hold(session, lease)

@@ -63,6 +63,7 @@ class ComparePage:
     verdict: Verdict | None
     manifests: list[str]
     settings: list[tuple[str, str, str]]
+    ran_with: list[tuple[str, str, str]]
     tables: list[ComparedTable]
     evidence: list[ComparedEvidence]
     alone: list[tuple[Alone, str, str]]
@@ -94,6 +95,7 @@ def show(
         found=found, verdict=verdict(found) if found is not None else None,
         manifests=_manifests(session, found) if found is not None else [],
         settings=[(each.name, _text(each.a), _text(each.b)) for each in found.settings] if found is not None else [],
+        ran_with=[(each.name, _text(each.a), _text(each.b)) for each in found.ran_with] if found is not None else [],
         tables=[_table(each) for each in found.tables] if found is not None else [],
         evidence=[compared(each) for each in found.evidence] if found is not None else [],
         alone=[_alone(each) for each in found.alone] if found is not None else [],

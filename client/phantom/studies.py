@@ -90,6 +90,11 @@ class Comparison:
         return list(self.data["settings"])
 
     @property
+    def ran_with(self) -> list[dict[str, Any]]:
+        """The device, threads and packages that differ, as the jobs have noted them: name, a, b."""
+        return list(self.data["ran_with"])
+
+    @property
     def files(self) -> list[dict[str, Any]]:
         """What each step made, by hash: name, what, a, b, outcome ("same bytes", "differs", "not there" or "one job")."""
         return list(self.data["files"])

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+import torch
 from sqlalchemy import select, update
 
 from app.core import leases
@@ -53,6 +54,7 @@ class TestRunner:
         make_runner(done).run_waiting()
         ran_with = row(database, job_id).ran_with
         assert ran_with["device"] == f"cpu ({num_cores()} cores)"
+        assert ran_with["threads"] == str(torch.get_num_threads())
         assert ran_with["torch"] == importlib.metadata.version("torch")
         assert ran_with["Python"] == platform.python_version()
 

@@ -171,6 +171,9 @@ class StudyComparisonOut(Out):
     num_tests: int = Field(description="Jobs that both have: tests of classifiers, audits and explanations.")
     num_same_jobs: int
     settings: list[SettingOut] = Field(description="Those that differ.")
+    ran_with: list[SettingOut] = Field(
+        description="Device, threads and versions of packages that differ, as the jobs of both have noted them."
+    )
     tables: list[TableComparisonOut]
     evidence: list[EvidenceComparisonOut] = Field(description="Audits and explanations; empty unless both have tables.")
     alone: list[AloneOut]
@@ -184,6 +187,7 @@ class StudyComparisonOut(Out):
             num_figures=len(found.figures), num_differing=found.num_differing, largest_difference=found.largest_difference,
             num_tests=found.num_tests, num_same_jobs=found.num_same_jobs,
             settings=[SettingOut(name=each.name, a=each.a, b=each.b) for each in found.settings],
+            ran_with=[SettingOut(name=each.name, a=each.a, b=each.b) for each in found.ran_with],
             tables=[TableComparisonOut.of(each) for each in found.tables],
             evidence=[EvidenceComparisonOut.of(each) for each in found.evidence],
             alone=[AloneOut.of(each.study_id, each.key, each.seed) for each in found.alone],

@@ -83,12 +83,13 @@ class Alone:
 
 @dataclass(frozen=True)
 class Comparison:
-    """settings: those that differ. evidence: audits and explanations, once both have tables. on_same_images: whether the test
+    """settings, ran_with: those that differ. evidence: audits and explanations, once both have tables. on_same_images: whether the test
     images of their own datasets are the same."""
 
     a: Study
     b: Study
     settings: list[Setting]
+    ran_with: list[Setting]
     tables: list[TableComparison]
     evidence: list[EvidenceComparison]
     alone: list[Alone]
@@ -191,7 +192,10 @@ def compare(session: Session, a: Study, b: Study) -> Comparison:
     same = {tested_on: _same_images(session, a, b, tested_on) for tested_on in {OWN, *(key[1] for key in shared)}}
     tables = [_table(session, key, mine[key], theirs[key], same[key[1]]) for key in shared]
     beside = evidence.compare(session, a, b) if a.answer is not None and b.answer is not None else []
-    return Comparison(a, b, differences.differing(a, b), tables, beside, _alone(a, b), on_same_images=bool(same[OWN]))
+    ran_with = differences.ran_otherwise(session, a, b)
+    return Comparison(
+        a, b, differences.differing(a, b), ran_with, tables, beside, _alone(a, b), on_same_images=bool(same[OWN])
+    )
 
 
 def _same_images(session: Session, a: Study, b: Study, tested_on: str) -> bool | None:

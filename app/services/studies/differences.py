@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.services.studies import planning
+from sqlalchemy.orm import Session
+
+from app.services.studies import looking, planning
 from models import Study
 from models.specs import StudySpec
 
@@ -24,6 +26,24 @@ def differing(a: Study, b: Study) -> list[Setting]:
     mine, theirs = _complete(a), _complete(b)
     found = [Setting(name, mine.get(name), theirs.get(name)) for name in {**mine, **theirs}]
     return [each for each in found if _plain(each.a) != _plain(each.b)]
+
+
+def ran_otherwise(session: Session, a: Study, b: Study) -> list[Setting]:
+    """Devices, threads and versions of packages that are not the same in both, as their jobs have noted them."""
+    mine, theirs = _ran_with(session, a), _ran_with(session, b)
+    if not mine or not theirs:
+        return []
+    found = [Setting(name, mine.get(name), theirs.get(name)) for name in {**mine, **theirs}]
+    return [each for each in found if each.a != each.b]
+
+
+def _ran_with(session: Session, study: Study) -> dict[str, str]:
+    """Each with all of its values; empty where no job has noted anything."""
+    steps = looking.progress(session, study).steps
+    values: dict[str, set[str]] = {}
+    for name, value in (each for step in steps for each in (step.job.ran_with or {}).items()):
+        values.setdefault(name, set()).add(str(value))
+    return {name: ", ".join(sorted(each)) for name, each in values.items()}
 
 
 def _complete(study: Study) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.core.storage import Storage
+from app.services import studies
 from app.services.identity import Identity
 from app.services.studies import reproducing
 from models import Audit, DatasetVersion, Evaluation, Study
@@ -130,6 +131,20 @@ class TestCompare:
         assert "<code>diffusion.seed</code></th><td>0</td><td>9</td>" in shown
         assert re.search(r'<td>Real, augmented, seed 1</td><th scope="row"><code>balanced_accuracy\.value', shown)
         assert "+0.12" in shown
+
+    def test_shows_what_they_ran_with_where_that_differs(self, web: Any, who: Identity, first: int) -> None:
+        again = run_again(web, who, first)
+        path = f"/studies/compare?a={first}&b={again}"
+        with web.app.state.database.write() as session:
+            for study_id, threads in ((first, "1"), (again, "2")):
+                for each in studies.progress(session, session.get_one(Study, study_id)).steps:
+                    each.job.ran_with = {"device": "cpu (2 cores)", "threads": threads}
+        page = web.get(path).text
+        assert "What they ran with" in page
+        assert "<code>threads</code></th><td>1</td><td>2</td>" in page
+        assert "<code>device</code>" not in page
+        told = web.get(f"/api/v1/studies/{first}/comparison/{again}").json()["ran_with"]
+        assert told == [{"name": "threads", "a": "1", "b": "2"}]
 
     def test_of_other_data_stands_side_by_side_with_both_manifests(self, web: Any, who: Identity, first: int) -> None:
         with web.app.state.database.write() as session:

@@ -156,6 +156,31 @@ class TestTheSettings:
         assert comparing.compare(session, a, b).settings == []
 
 
+class TestWhatTheyRanWith:
+    def noted(self, session, who, version, *ran_with: dict[str, str] | None) -> Study:
+        made = studies.launch(
+            session, who, StudySpec.model_validate({"dataset_id": version.dataset_id, **study_data.SPEC})
+        )
+        jobs = [each.job for each in studies.progress(session, made).steps]
+        for job, told in zip(jobs, ran_with, strict=False):
+            job.ran_with = told
+        session.flush()
+        for job in jobs:  # so that the next study has jobs of its own
+            job.step_key = None
+        return made
+
+    def test_is_named_where_it_differs_with_every_value(self, session, who, version):
+        cpu = {"device": "cpu (2 cores)", "torch": "2.13.0"}
+        one = self.noted(session, who, version, {**cpu, "threads": "2"}, {**cpu, "threads": "1"}, None)
+        other = self.noted(session, who, version, {**cpu, "threads": "1"}, {**cpu, "lime": "0.2"})
+        found = comparing.compare(session, one, other).ran_with
+        assert [(each.name, each.a, each.b) for each in found] == [("threads", "1, 2", "1"), ("lime", None, "0.2")]
+
+    def test_is_not_guessed_for_jobs_that_noted_nothing(self, session, who, version):
+        one, other = self.noted(session, who, version), self.noted(session, who, version, {"torch": "2.13.0"})
+        assert comparing.compare(session, one, other).ran_with == []
+
+
 class TestFiles:
     def ended(self, session, who, version) -> Study:
         made = study_data.launched(session, who, version, arms=["real_equal"], seeds=[0])
