@@ -27,7 +27,7 @@ EXPLAINS = StudyStep.name.startswith("explain/")
 WITHOUT_EFFECT = {JobKind.TRAIN_CLASSIFIER: {"accept_leaks": False}}
 CONTINUED = (JobKind.SAMPLE, "synthetic_set_id")  # nor does the set whose images are taken over, not drawn again
 # Counted up when a release makes a job give another result for the same options: older results are not taken over then.
-REVISIONS = {JobKind.TRAIN_CLASSIFIER: 2}
+REVISIONS = {JobKind.TRAIN_CLASSIFIER: 2, JobKind.SAMPLE: 2}
 
 
 @dataclass(frozen=True)

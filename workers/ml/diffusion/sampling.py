@@ -1,13 +1,15 @@
 """Draw synthetic images so that image k is the same whatever else is drawn with it.
 
 Libraries choose their kernels by the shape of the batch, and different kernels round differently. So the network is
-always run on chunks of one fixed size, and image k always sits in row k modulo that size; empty rows are padded.
+always run on chunks of one fixed size, and image k always sits in row k modulo that size; empty rows are padded. They also
+divide sums among threads, so that on a CPU each chunk is drawn by one thread, several at a time.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -76,7 +78,7 @@ def sample_images(
     """Yield the images of `indices` (K,) with `labels` (K,), batch_size at a time, in the order given.
 
     The image of index k depends only on the denoiser, its label, seed, k, guidance, sampler and num_steps: it is
-    bit-identical in any order, subset or batch_size on one kind of device.
+    bit-identical in any order, subset or batch_size, and with any number of threads, on one kind of device.
 
     Raises ValueError, before drawing, if labels and indices do not fit each other or the network.
     """
@@ -112,16 +114,42 @@ def _batches(
     device: str,
 ) -> Iterator[SampledBatch]:
     config = denoiser.config
+    denoiser.network.eval()
+
+    def draw(rows: list[_Request], scheduler: Any) -> Uint8Images:
+        return _draw(denoiser, rows, seed, guidance, scheduler, device)
+
     for start in range(0, len(labels), batch_size):
         batch_indices = indices[start : start + batch_size]
         shape = (len(batch_indices), config.image_size, config.image_size, config.channels)
         images = np.empty(shape, dtype=np.uint8)
-        for rows in _chunks(labels[start : start + batch_size], batch_indices, chunk_size(config, device=device)):
-            drawn = _draw(denoiser, rows, seed, guidance, sampler, num_steps, device)
+        chunks = list(_chunks(labels[start : start + batch_size], batch_indices, chunk_size(config, device=device)))
+        schedulers = [
+            schedule.build_sampler(sampler=sampler, prediction=denoiser.prediction, num_steps=num_steps, device=device)
+            for _ in chunks
+        ]
+        for rows, drawn in zip(chunks, _each(draw, chunks, schedulers, device), strict=True):
             for row, request in enumerate(rows):
                 if request.place != PADDING:
                     images[request.place] = drawn[row]
         yield SampledBatch(batch_indices, images)
+
+
+def _each(
+    draw: Callable[[list[_Request], Any], Uint8Images],
+    chunks: list[list[_Request]],
+    schedulers: list[Any],
+    device: str,
+) -> list[Uint8Images]:
+    """What `draw` makes of each chunk; on a CPU as many at once as this process has threads, each by one of them."""
+    if device != "cpu":
+        return [draw(*each) for each in zip(chunks, schedulers, strict=True)]
+    num_threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(draw, chunks, schedulers))
+    finally:
+        torch.set_num_threads(num_threads)  # the libraries keep one number for all threads that begin later
 
 
 def _chunks(labels: NDArray[np.int64], indices: NDArray[np.int64], size: int) -> Iterator[list[_Request]]:
@@ -141,19 +169,9 @@ def initial_noise(config: UNetConfig, *, seed: int, index: int) -> Tensor:
 
 @torch.inference_mode()
 def _draw(
-    denoiser: Denoiser,
-    rows: list[_Request],
-    seed: int,
-    guidance: Guidance,
-    sampler: str,
-    num_steps: int,
-    device: str,
+    denoiser: Denoiser, rows: list[_Request], seed: int, guidance: Guidance, scheduler: Any, device: str
 ) -> Uint8Images:
-    """Return one chunk of images (N, H, W, C) uint8."""
-    denoiser.network.eval()
-    scheduler = schedule.build_sampler(
-        sampler=sampler, prediction=denoiser.prediction, num_steps=num_steps, device=device
-    )
+    """Return one chunk of images (N, H, W, C) uint8. scheduler: a fresh one, which holds the state of this run."""
     noise = torch.stack([initial_noise(denoiser.config, seed=seed, index=row.image) for row in rows])
     labels = torch.tensor([row.label for row in rows], device=device)
     x = noise.to(device) * scheduler.init_noise_sigma

@@ -1,13 +1,17 @@
 """Samples show what was learnt, by every sampler, and image k is the same in any company."""
 
+import dataclasses
 import itertools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import torch
 
-from tests.workers.ml.diffusion.tiny import DARK, LIGHT, SPOT
+from tests.workers.ml.diffusion.tiny import DARK, LIGHT, SPOT, TINY, new_state
 from workers.ml.diffusion.sampling import Guidance, chunk_size, initial_noise, sample_images
 from workers.ml.diffusion.schedule import SAMPLERS
+from workers.ml.diffusion.training import denoiser_of
 
 
 def sample(denoiser, labels, indices, **changes):
@@ -59,6 +63,40 @@ def test_an_image_is_bit_identical_in_any_batch_subset_and_order(trained, guidan
         assert np.array_equal(sample(trained, labels, indices, guidance=guidance, batch_size=batch_size), whole)
     chosen = np.array([17, 1, 9, 4])
     assert np.array_equal(sample(trained, labels[chosen], chosen, guidance=guidance), whole[chosen])
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def last_digits(x: torch.Tensor) -> np.ndarray:
+    """(N, H, W, C) uint8: the last bits of each pixel, which an image of 256 greys hardly ever shows."""
+    return (x.permute(0, 2, 3, 1).contiguous().view(torch.int32) & 0xFF).to(torch.uint8).numpy()
+
+
+def test_an_image_is_bit_identical_with_any_number_of_threads(threads, monkeypatch):
+    """At the widths of the preset small some convolutions divide their sums among the threads there are."""
+    monkeypatch.setattr("workers.ml.diffusion.sampling.to_uint8", last_digits)
+    config = dataclasses.replace(
+        TINY, image_size=32, block_channels=(32, 64, 128), attention_levels=(2,), stem_channels=16
+    )
+    denoiser = denoiser_of(new_state(config=config))
+    with torch.no_grad():
+        for number, weights in enumerate(denoiser.network.parameters()):  # the last layers begin at 0
+            weights += 0.05 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(number))
+    indices = np.arange(24)
+    values = []
+    for number in (1, 2, 3):
+        threads(number)
+        drawn = sample(denoiser, indices % 2, indices, guidance=Guidance(2.0), batch_size=24, num_steps=4)
+        assert torch.get_num_threads() == number
+        values.append(drawn)
+    assert len(np.unique(values[0])) == 256
+    for other in values[1:]:
+        assert np.array_equal(other, values[0])
 
 
 def test_guidance_acts_on_its_part_of_the_way_alone(trained):
